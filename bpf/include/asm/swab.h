@@ -1,0 +1,1 @@
+/* BPF has byte swaps of its own: see bpf_endian.h */
