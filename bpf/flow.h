@@ -10,7 +10,7 @@
  * IPv4 slot:  word 0  key    client address 32 | client port 16 | vip id 16
  *             word 1  value
  * IPv6 slot:  words 0-1      client address
- *             word 2  key    client port 16 | vip id 16 | more of the hash 32
+ *             word 2  key    client port 16 | vip id 16 | part of the hash 32
  *             word 3  value
  * value:      backend 16 | vip port 16 (any-port vips) | state 4 flags 4 | last seen 24
  *
@@ -174,15 +174,19 @@ INLINE __u64 mix(__u64 x)
 	return x;
 }
 
-INLINE __u64 flow_hash(__u64 low, __u64 high, __be16 port, bool udp, __be16 vip_port,
-		       bool v6)
+/* The secret keeps strangers from choosing their bucket. IPv4: the ports and the
+ * address fill one word exactly. IPv6: the ports meet the address's first 32 bits,
+ * which no client can choose. */
+INLINE __u64 flow_hash4(__be32 client, __be16 port, bool udp, __be16 vip_port)
 {
-	__u64 ports = (__u64)port | (__u64)vip_port << 16 | (__u64)udp << 32;
+	return mix(((__u64)client << 32 | (__u32)port << 16 | vip_port) ^
+		   hash_secret[udp]);
+}
 
-	if (!v6)
-		return mix(mix(low << 32 ^ ports ^ hash_secret[0]) ^ hash_secret[1] ^
-			   (__u64)udp << 16 ^ vip_port);
-	return mix(mix(mix(low ^ hash_secret[0]) ^ high) ^ ports ^ hash_secret[1]);
+INLINE __u64 flow_hash6(const __u64 *client, __be16 port, bool udp, __be16 vip_port)
+{
+	return mix(mix(client[1] ^ hash_secret[udp]) ^ client[0] ^
+		   ((__u32)port << 16 | vip_port));
 }
 
 /* The two buckets of a hash; never the same one twice. */
@@ -207,13 +211,11 @@ INLINE void flow_key(struct flow_key *key, const struct address *client, __be16 
 
 	if (v6) {
 		__builtin_memcpy(key->address, client, 16);
-		hash = flow_hash(key->address[0], key->address[1], port,
-				 protocol == IPPROTO_UDP, vip_port, true);
-		key->word = (__u64)port | (__u64)vip << 16 |
-			    mix(hash) >> 32 << 32;
+		hash = flow_hash6(key->address, port, protocol == IPPROTO_UDP, vip_port);
+		key->word = (__u64)port | (__u64)vip << 16 | hash << 32;
 	} else {
-		hash = flow_hash(client->words[0], 0, port, protocol == IPPROTO_UDP,
-				 vip_port, false);
+		hash = flow_hash4(client->words[0], port, protocol == IPPROTO_UDP,
+				  vip_port);
 		key->word = (__u64)client->words[0] | (__u64)port << 32 |
 			    (__u64)vip << 48;
 	}
@@ -322,12 +324,6 @@ INLINE struct backend *backend_of(__u16 id)
 
 	return bpf_map_lookup_elem(&backends, &key);
 }
-
-/* A real's own end of a flow: what its replies come from. */
-struct real_end {
-	struct address address;
-	__be16 port; /* 0: of an any-port vip */
-};
 
 INLINE struct backend *find_reply_in(struct flow *flow, __u64 *bucket,
 				     const struct flow_key *key,

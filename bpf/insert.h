@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Inserts: everything that happens under a page's lock. Nothing is called there,
+ * no helper and no look-up; what is needed is fetched before. flow.h says why
+ * readers and the sweeper may go on meanwhile.
+ */
+#pragma once
+
+#include "flow.h"
+
+enum inserted {
+	INSERTED,
+	INSERT_EXISTS, /* another CPU was faster: flow is its entry */
+	INSERT_FULL,
+	INSERT_RACED,  /* flows of this client to other vips came or went: look again */
+};
+
+struct insert {
+	struct flow_key key;
+	__u64 value;
+	/* Sum of the backends that this client's flows to other vips have, as seen
+	 * when none was found to collide: compared under the lock. */
+	__u64 neighbours;
+	__u32 now;
+	/* What happened besides. */
+	__u8 moved;
+	__u8 evicted;
+};
+
+INLINE void *lock_of(__u32 page, bool v6)
+{
+	__u32 stripe = page & (FLOW_LOCKS - 1);
+
+	return v6 ? bpf_map_lookup_elem(&locks6, &stripe) :
+		    bpf_map_lookup_elem(&locks4, &stripe);
+}
+
+/* Slots 0-3 are the first bucket's, 4-7 the second's. */
+INLINE __u64 *slot_at(void *page, const struct flow_key *key, __u32 index, bool v6)
+{
+	__u32 bucket = index < FLOW_SLOTS ? key->first : key->second;
+
+	return flow_bucket(page, bucket, v6) + (index & (FLOW_SLOTS - 1)) * SLOT_WORDS(v6);
+}
+
+/* What this client has with other vips in these buckets. */
+INLINE __u64 neighbours_of(void *page, const struct flow_key *key, bool v6)
+{
+	__u64 sum = 0;
+
+	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
+		__u64 *slot = slot_at(page, key, i, v6);
+		__u64 value = READ64(slot + VALUE_WORD(v6));
+
+		if (slot_is(slot, key, CLIENT_MASK(v6), v6) &&
+		    READ64(slot + KEY_WORD(v6)) != key->word &&
+		    flow_state(value) > FLOW_GONE)
+			sum += 0x100000000ull + flow_backend(value);
+	}
+	return sum;
+}
+
+INLINE void slot_fill(__u64 *slot, const struct flow_key *key, __u64 value, bool v6)
+{
+	if (v6) {
+		WRITE64(slot, key->address[0]);
+		WRITE64(slot + 1, key->address[1]);
+	}
+	WRITE64(slot + VALUE_WORD(v6), value);
+	flow_fence();
+	WRITE64(slot + KEY_WORD(v6), key->word);
+}
+
+/* Ends an entry; false if somebody changed it. The slot is free then. */
+INLINE bool slot_evict(__u64 *slot, __u64 value, bool v6)
+{
+	__u64 gone = (value & ~(0xfull << FLOW_STATE_SHIFT)) |
+		     (__u64)FLOW_GONE << FLOW_STATE_SHIFT;
+
+	if (!flow_swap(slot, value, gone, v6))
+		return false;
+	WRITE64(slot + KEY_WORD(v6), 0);
+	flow_fence();
+	return true;
+}
+
+/*
+ * How readily an entry gives way: 0 never, else by class and then by age. An
+ * established TCP flow never does while it lives, nor does what the other router
+ * has (the sweep ends that first, and tells it).
+ */
+INLINE __u32 yields(__u64 value, const struct limits *limits, __u32 now)
+{
+	__u32 age = flow_age(value, now), class;
+	__u8 state = flow_state(value);
+
+	if (state <= FLOW_GONE || (flow_bits(value) & FLOW_SENT))
+		return 0;
+	if (state == FLOW_CLOSED || age > limits->longest[flow_timeout(state) & 7])
+		class = 4;
+	else if (state == FLOW_HANDSHAKE || state == FLOW_ANSWERED)
+		class = 3;
+	else if (state == FLOW_UDP_UNREPLIED)
+		class = 2;
+	else if (state == FLOW_UDP)
+		class = 1;
+	else
+		return 0;
+	return class << 24 | age;
+}
+
+#define YIELDS_FIRST (4u << 24)
+
+/* The bucket where else the flow of a slot may lie, from the slot alone. */
+INLINE __u32 other_bucket(const __u64 *slot, __u64 value, __u32 bucket, bool v6)
+{
+	__u64 key = READ64(slot + KEY_WORD(v6)), hash;
+	bool udp = flow_is_udp(flow_state(value));
+	__u64 client[2];
+	__u32 first;
+
+	if (v6) {
+		client[0] = READ64(slot);
+		client[1] = READ64(slot + 1);
+		hash = flow_hash6(client, (__be16)key, udp, flow_vip_port(value));
+	} else {
+		hash = flow_hash4((__be32)key, (__be16)(key >> 32), udp,
+				  flow_vip_port(value));
+	}
+	first = first_bucket(hash, v6);
+	return first == bucket ? second_bucket(hash, v6) : first;
+}
+
+/*
+ * Moves one entry to a free slot of its other bucket. Readers may find either
+ * copy until the old key is 0. A change of the old value meanwhile makes the swap
+ * to GONE fail, and is carried over. If the sweeper ended the old one, the new
+ * copy is ended too and the old slot is the sweeper's.
+ */
+INLINE bool slot_move(__u64 *from, __u64 *to, __u64 value, bool v6)
+{
+	struct flow_key key = { .word = READ64(from + KEY_WORD(v6)) };
+
+	if (v6) {
+		key.address[0] = READ64(from);
+		key.address[1] = READ64(from + 1);
+	}
+	slot_fill(to, &key, value, v6);
+	flow_fence();
+	for (int i = 0; i < 4; i++) {
+		__u64 changed;
+
+		if (slot_evict(from, value, v6))
+			return true;
+		changed = READ64(from + VALUE_WORD(v6));
+		if (flow_state(changed) == FLOW_GONE)
+			break;
+		flow_swap(to, value, changed, v6);
+		value = changed;
+	}
+	slot_evict(to, READ64(to + VALUE_WORD(v6)), v6);
+	return false;
+}
+
+INLINE __u64 *free_slot(__u64 *bucket, bool v6)
+{
+	__u64 *found = NULL;
+
+#pragma unroll
+	for (int i = FLOW_SLOTS - 1; i >= 0; i--) {
+		if (!READ64(bucket + i * SLOT_WORDS(v6) + KEY_WORD(v6)))
+			found = bucket + i * SLOT_WORDS(v6);
+	}
+	return found;
+}
+
+/* Makes room by moving one resident. Returns the slot that became free. */
+INLINE __u64 *make_room(void *page, const struct flow_key *key, bool v6)
+{
+	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
+		__u32 bucket = i < FLOW_SLOTS ? key->first : key->second;
+		__u64 *slot = slot_at(page, key, i, v6), *to;
+		__u64 value = READ64(slot + VALUE_WORD(v6));
+
+		if (flow_state(value) <= FLOW_GONE)
+			continue;
+		to = free_slot(flow_bucket(page, other_bucket(slot, value, bucket, v6), v6),
+			       v6);
+		if (to && slot_move(slot, to, value, v6))
+			return slot;
+	}
+	return NULL;
+}
+
+/* Ends the entry that yields most readily, if any yields at least so readily. */
+INLINE __u64 *evict(void *page, const struct flow_key *key, const struct limits *limits,
+		    __u32 now, __u32 least, bool v6)
+{
+	__u32 most = least ? least - 1 : 0, index = 0;
+	__u64 value = 0, *slot;
+
+	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
+		__u64 candidate = READ64(slot_at(page, key, i, v6) + VALUE_WORD(v6));
+		__u32 how = yields(candidate, limits, now);
+
+		if (how > most) {
+			most = how;
+			index = i;
+			value = candidate;
+		}
+	}
+	if (!value)
+		return NULL;
+	slot = slot_at(page, key, index, v6);
+	return slot_evict(slot, value, v6) ? slot : NULL;
+}
+
+/* An entry with the same key, seen under the lock. */
+INLINE bool find_locked(struct flow *flow, void *page, const struct flow_key *key, bool v6)
+{
+	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
+		__u64 *slot = slot_at(page, key, i, v6);
+		__u64 value = READ64(slot + VALUE_WORD(v6));
+
+		if (!slot_is(slot, key, ~0ull, v6) || flow_state(value) <= FLOW_GONE ||
+		    flow_vip_port(value) != key->vip_port)
+			continue;
+		flow->slot = slot;
+		flow->value = value;
+		return true;
+	}
+	return false;
+}
+
+/* In the order of least harm: a free slot, a dead entry's, one made by a move,
+ * one that must yield. */
+INLINE __u64 *claim_slot(struct insert *insert, void *page, const struct limits *limits,
+			 bool v6)
+{
+	const struct flow_key *key = &insert->key;
+	__u64 *slot;
+
+	slot = free_slot(flow_bucket(page, key->first, v6), v6);
+	if (!slot)
+		slot = free_slot(flow_bucket(page, key->second, v6), v6);
+	if (slot)
+		return slot;
+	slot = evict(page, key, limits, insert->now, YIELDS_FIRST, v6);
+	if (slot) {
+		insert->evicted = 1;
+		return slot;
+	}
+	slot = make_room(page, key, v6);
+	if (slot) {
+		insert->moved = 1;
+		return slot;
+	}
+	slot = evict(page, key, limits, insert->now, 0, v6);
+	insert->evicted = !!slot;
+	return slot;
+}
+
+/* Under the lock. */
+INLINE enum inserted insert_locked(struct insert *insert, struct flow *flow, void *page,
+				   const struct limits *limits, bool v6)
+{
+	__u64 *slot;
+
+	if (find_locked(flow, page, &insert->key, v6))
+		return INSERT_EXISTS;
+	if (neighbours_of(page, &insert->key, v6) != insert->neighbours)
+		return INSERT_RACED;
+	slot = claim_slot(insert, page, limits, v6);
+	if (!slot)
+		return INSERT_FULL;
+	slot_fill(slot, &insert->key, insert->value, v6);
+	flow->slot = slot;
+	flow->value = insert->value;
+	return INSERTED;
+}
+
+INLINE enum inserted flow_insert(struct insert *insert, struct flow *flow, bool v6)
+{
+	void *page = flow_page(&insert->key, v6);
+	struct flow_lock *lock = lock_of(insert->key.page, v6);
+	__u32 zero = 0;
+	struct limits *limit = bpf_map_lookup_elem(&limits, &zero);
+	enum inserted result;
+
+	flow->page = insert->key.page;
+	if (!page || !lock || !limit)
+		return INSERT_FULL;
+	bpf_spin_lock(&lock->lock);
+	result = insert_locked(insert, flow, page, limit, v6);
+	bpf_spin_unlock(&lock->lock);
+	if (result == INSERTED)
+		flow_dirty(insert->key.page, v6);
+	if (result == INSERT_FULL) {
+		if (v6)
+			limit->full6 = insert->now | 1u << 31;
+		else
+			limit->full4 = insert->now | 1u << 31;
+	}
+	return result;
+}
+
+SLOW enum inserted flow_insert4(struct insert *insert, struct flow *flow)
+{
+	return flow_insert(insert, flow, false);
+}
+
+SLOW enum inserted flow_insert6(struct insert *insert, struct flow *flow)
+{
+	return flow_insert(insert, flow, true);
+}
