@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Whose packet is it: names to ids. */
+#pragma once
+
+#include "maps.h"
+#include "parse.h"
+
+/* What an address is: 0, or an or of enum address_use. */
+INLINE __u32 address_use(const struct address *address, bool v6)
+{
+	__u32 *use = v6 ? bpf_map_lookup_elem(&addresses6, address) :
+			  bpf_map_lookup_elem(&addresses4, &address->words[0]);
+
+	return use ? *use : 0;
+}
+
+INLINE __u32 *name_of(const struct address *address, __be16 port, __u8 protocol, bool vip,
+		      bool v6)
+{
+	if (v6) {
+		struct name6 name = { .address = *address, .port = port, .protocol = protocol };
+
+		return vip ? bpf_map_lookup_elem(&names6, &name) :
+			     bpf_map_lookup_elem(&reals6, &name);
+	} else {
+		struct name4 name = { .address = address->words[0],
+				      .port = port,
+				      .protocol = protocol };
+
+		return vip ? bpf_map_lookup_elem(&names4, &name) :
+			     bpf_map_lookup_elem(&reals4, &name);
+	}
+}
+
+/* The vip at an address that has some; any tells whether it is an any-port vip.
+ * 0: none. */
+INLINE __u32 vip_at(const struct address *address, __be16 port, __u8 protocol, __u32 use,
+		    bool *any, bool v6)
+{
+	__u32 *id = name_of(address, port, protocol, true, v6);
+
+	*any = false;
+	if (id)
+		return *id;
+	if (!(use & ADDRESS_VIP_ANY_PORT))
+		return 0;
+	id = name_of(address, 0, protocol, true, v6);
+	*any = true;
+	return id ? *id : 0;
+}
+
+INLINE struct vip *vip_of(__u32 id)
+{
+	return bpf_map_lookup_elem(&vips, &id);
+}
+
+INLINE struct leg *leg_at(__u32 ifindex, __u32 vlan)
+{
+	struct leg_key key = { .ifindex = ifindex, .vlan = vlan };
+	__u32 *id = bpf_map_lookup_elem(&leg_ids, &key), leg;
+
+	if (!id)
+		return NULL;
+	leg = *id;
+	return bpf_map_lookup_elem(&legs, &leg);
+}
