@@ -152,7 +152,8 @@ struct leg {
 	__u32 connected6_count;
 	struct prefix4 connected4[LEG_PREFIXES];
 	struct prefix6 connected6[LEG_PREFIXES];
-	struct address own6;
+	struct address own6; /* likewise; words[0] 0: none */
+	__u32 pad;
 };
 
 /* ---- flows: see flow.h for the protocol ---- */

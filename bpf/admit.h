@@ -4,7 +4,6 @@
 
 #include "insert.h"
 #include "schedule.h"
-#include "tcp.h"
 #include "vip.h"
 
 /* A backend's id, or why there is none. */
@@ -37,7 +36,7 @@ INLINE bool flow_is_weak(__u8 state)
  * Two vips that share a real can make the same tuple there: the same client port
  * to the same real port. A reply could not tell them apart.
  */
-INLINE enum collision collides_in(const struct packet *p, __be16 vip_port, __u16 vip,
+INLINE enum collision collides_in(const struct facts *f, __be16 vip_port, __u16 vip,
 				  const struct backend *wanted, __be16 real_port, bool v6)
 {
 	struct flow_key key = {};
@@ -45,72 +44,52 @@ INLINE enum collision collides_in(const struct packet *p, __be16 vip_port, __u16
 	struct backend *backend;
 	__u64 gone;
 
-	flow_key(&key, &p->ends.source, p->ends.source_port, p->ends.protocol, vip_port, 0, v6);
+	flow_key(&key, &f->ends.source, f->ends.source_port, f->ends.protocol, vip_port, 0, v6);
 	backend = flow_find_reply(&other, &key, &wanted->real, real_port, v6);
 	if (!backend || backend->vip_id == vip)
 		return COLLIDES_NOT;
 	if (!flow_is_weak(flow_state(other.value)))
 		return COLLIDES;
 	gone = flow_value(flow_backend(other.value), flow_vip_port(other.value),
-			  FLOW_GONE | FLOW_CHANGED, p->now);
+			  FLOW_GONE | FLOW_CHANGED, f->now);
 	flow_swap(other.slot, other.value, gone, v6);
 	flow_dirty(other.page, v6);
 	return COLLISION_ENDED;
 }
 
-INLINE enum collision collides(const struct packet *p, __u16 vip,
+INLINE enum collision collides(const struct facts *f, __u16 vip,
 			       const struct backend *wanted, bool v6)
 {
-	__be16 port = wanted->real_port ? wanted->real_port : p->ends.destination_port;
+	__be16 port = wanted->real_port ? wanted->real_port : f->ends.destination_port;
 	__u32 use = address_use(&wanted->real, v6);
 	enum collision collision = COLLIDES_NOT;
 
 	if (use & ADDRESS_REAL)
-		collision = collides_in(p, 0, vip, wanted, port, v6);
+		collision = collides_in(f, 0, vip, wanted, port, v6);
 	if (collision == COLLIDES_NOT && (use & ADDRESS_REAL_ANY_PORT))
-		collision = collides_in(p, port, vip, wanted, 0, v6);
+		collision = collides_in(f, port, vip, wanted, 0, v6);
 	return collision;
 }
 
-SLOW enum collision collides4(const struct packet *p, __u16 vip, const struct backend *wanted)
-{
-	return collides(p, vip, wanted, false);
-}
-
-SLOW enum collision collides6(const struct packet *p, __u16 vip, const struct backend *wanted)
-{
-	return collides(p, vip, wanted, true);
-}
-
-INLINE bool in_prefix6(const struct address *address, const struct prefix6 *prefix)
-{
-#pragma unroll
-	for (int i = 0; i < 4; i++) {
-		if ((address->words[i] ^ prefix->address.words[i]) & prefix->mask.words[i])
-			return false;
-	}
-	return true;
-}
-
-INLINE bool in_prefix4(const struct address *address, const struct prefix4 *prefix)
-{
-	return !((address->words[0] ^ prefix->address) & prefix->mask);
-}
-
 /* A client on the real's own subnet is answered there, past us. */
-INLINE bool answered_past_us(const struct packet *p, const struct backend *backend, bool v6)
+INLINE bool answered_past_us(const struct facts *f, const struct backend *backend, bool v6)
 {
-	const struct leg *leg = p->leg;
+	__u32 id = f->leg;
+	const struct leg *leg = bpf_map_lookup_elem(&legs, &id);
 
+	if (!leg)
+		return false;
 	for (int i = 0; i < LEG_PREFIXES; i++) {
 		if (v6) {
-			if (i < leg->connected6_count &&
-			    in_prefix6(&p->ends.source, &leg->connected6[i]) &&
+			if (i >= leg->connected6_count)
+				break;
+			if (in_prefix6(&f->ends.source, &leg->connected6[i]) &&
 			    in_prefix6(&backend->real, &leg->connected6[i]))
 				return true;
 		} else {
-			if (i < leg->connected4_count &&
-			    in_prefix4(&p->ends.source, &leg->connected4[i]) &&
+			if (i >= leg->connected4_count)
+				break;
+			if (in_prefix4(&f->ends.source, &leg->connected4[i]) &&
 			    in_prefix4(&backend->real, &leg->connected4[i]))
 				return true;
 		}
@@ -118,17 +97,18 @@ INLINE bool answered_past_us(const struct packet *p, const struct backend *backe
 	return false;
 }
 
-INLINE int usable(struct packet *p, __u16 vip, __u16 id, bool v6)
+/* A backend's id if this client can use it, 0 to ask again, or a refusal. */
+INLINE int usable(const struct facts *f, __u16 vip, __u16 id, bool v6)
 {
 	struct backend *backend = backend_of(id);
 
 	if (!id || !backend)
 		return REFUSED_EMPTY;
-	if (same_address(&backend->real, &p->ends.source, v6))
+	if (same_address(&backend->real, &f->ends.source, v6))
 		return REFUSED_SELF;
-	if (answered_past_us(p, backend, v6))
+	if (answered_past_us(f, backend, v6))
 		return REFUSED_FULL_NAT;
-	switch (v6 ? collides6(p, vip, backend) : collides4(p, vip, backend)) {
+	switch (collides(f, vip, backend, v6)) {
 	case COLLIDES:
 		return REFUSED_TAKEN;
 	case COLLISION_ENDED:
@@ -138,34 +118,32 @@ INLINE int usable(struct packet *p, __u16 vip, __u16 id, bool v6)
 	}
 }
 
-SLOW int usable4(struct packet *p, __u16 vip, __u16 id)
+GLOBAL int usable4(const struct facts *f, __u16 vip, __u16 id)
 {
-	return usable(p, vip, id, false);
+	return f ? usable(f, vip, id, false) : REFUSED_INTERNAL;
 }
 
-SLOW int usable6(struct packet *p, __u16 vip, __u16 id)
+GLOBAL int usable6(const struct facts *f, __u16 vip, __u16 id)
 {
-	return usable(p, vip, id, true);
+	return f ? usable(f, vip, id, true) : REFUSED_INTERNAL;
 }
 
-/* The first backend from a place on that this client can use. neighbours is what
- * the client's other flows were when they were found not to collide. */
-INLINE int choose(struct packet *p, const struct flow_key *key, __u16 vip, __u64 schedule,
-		  __u32 place, __u64 *neighbours, bool v6)
+/* The first backend from a place on that this client can use. */
+INLINE int choose(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place,
+		  bool v6)
 {
+	__u16 vip = v6 ? insert->key.word >> 16 : insert->key.word >> 48;
+	void *page = flow_page(&insert->key, v6);
 	int chosen = REFUSED_EMPTY;
-	void *page = flow_page(key, v6);
 
 	if (!page)
 		return REFUSED_INTERNAL;
 	for (int i = 0; i < TRIES; i++) {
 		__u16 id = schedule_at(schedule, place);
 
-		*neighbours = neighbours_of(page, key, v6);
-		chosen = v6 ? usable6(p, vip, id) : usable4(p, vip, id);
-		if (chosen > 0)
-			return chosen;
-		if (chosen == REFUSED_EMPTY || chosen == REFUSED_FULL_NAT)
+		insert->neighbours = neighbours_of(page, &insert->key, v6);
+		chosen = v6 ? usable6(f, vip, id) : usable4(f, vip, id);
+		if (chosen > 0 || chosen == REFUSED_EMPTY || chosen == REFUSED_FULL_NAT)
 			return chosen;
 		if (chosen && ++place >= SCHEDULE_SLOTS(schedule))
 			place = 0;
@@ -173,108 +151,108 @@ INLINE int choose(struct packet *p, const struct flow_key *key, __u16 vip, __u64
 	return chosen ? chosen : REFUSED_TAKEN;
 }
 
-SLOW int choose4(struct packet *p, struct insert *insert, __u64 schedule, __u32 place)
+GLOBAL int choose4(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place)
 {
-	return choose(p, &insert->key, insert->key.word >> 48, schedule, place,
-		      &insert->neighbours, false);
+	return f && insert ? choose(f, insert, schedule, place, false) : REFUSED_INTERNAL;
 }
 
-SLOW int choose6(struct packet *p, struct insert *insert, __u64 schedule, __u32 place)
+GLOBAL int choose6(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place)
 {
-	return choose(p, &insert->key, insert->key.word >> 16, schedule, place,
-		      &insert->neighbours, true);
+	return f && insert ? choose(f, insert, schedule, place, true) : REFUSED_INTERNAL;
 }
 
-INLINE int choose_any(struct packet *p, struct insert *insert, __u64 schedule, __u32 place,
-		      bool v6)
+INLINE int choose_any(const struct facts *f, struct insert *insert, __u64 schedule,
+		      __u32 place, bool v6)
 {
-	return v6 ? choose6(p, insert, schedule, place) : choose4(p, insert, schedule, place);
+	return v6 ? choose6(f, insert, schedule, place) : choose4(f, insert, schedule, place);
 }
 
-/* Gives an entry that exists to another backend: same key, next generation. */
-INLINE bool flow_reopen(struct flow *flow, const struct packet *p, __u64 value, bool v6)
+/* Gives the entry that was found to another backend: same key, next generation. */
+INLINE bool flow_reopen(struct insert *insert, bool v6)
 {
-	__u8 generation = (flow_bits(flow->value) & FLOW_GENERATION) ^ FLOW_GENERATION;
+	__u8 bits = flow_bits(insert->found);
+	__u64 value = insert->value;
+	__u64 *slot = insert_slot(insert, v6);
 
-	value |= (__u64)(generation | (flow_bits(flow->value) & FLOW_SENT))
-		 << FLOW_STATE_SHIFT;
-	if (!flow_swap(flow->slot, flow->value, value, v6))
+	value |= (__u64)((~bits & FLOW_GENERATION) | (bits & FLOW_SENT)) << FLOW_STATE_SHIFT;
+	if (!slot || !flow_swap(slot, insert->found, value, v6))
 		return false;
-	flow->value = value;
-	flow_dirty(flow->page, v6);
-	COUNT(p, flow_again);
+	insert->found = value;
+	flow_dirty(insert->key.page, v6);
 	return true;
 }
 
-INLINE int remember(struct packet *p, struct insert *insert, struct flow *flow,
-		    __u64 schedule, __u32 hash, int chosen, bool v6)
+INLINE int remember(const struct facts *f, struct insert *insert, __u64 schedule, __u32 hash,
+		    int chosen, struct reasons *reasons, bool v6)
 {
-	switch (v6 ? flow_insert6(insert, flow) : flow_insert4(insert, flow)) {
+	switch (v6 ? flow_insert6(insert) : flow_insert4(insert)) {
 	case INSERTED:
-		COUNT(p, flow_new);
-		if (p->reasons) {
-			p->reasons->flow_moved += insert->moved;
-			p->reasons->flow_evicted += insert->evicted;
-		}
+		reasons->flow_new++;
+		reasons->flow_moved += insert->moved;
+		reasons->flow_evicted += insert->evicted;
 		return chosen;
 	case INSERT_EXISTS:
-		return flow_backend(flow->value);
+		return flow_backend(insert->found);
 	case INSERT_RACED:
 		return REFUSED_TAKEN;
 	default:
 		/* By hash whatever the scheduler: the next packet must find the same. */
-		COUNT(p, flow_full);
-		flow->slot = NULL;
-		return choose_any(p, insert, schedule, schedule_place(schedule, hash), v6);
+		reasons->flow_full++;
+		insert->at = FLOW_NOWHERE;
+		return choose_any(f, insert, schedule, schedule_place(schedule, hash), v6);
 	}
 }
 
 /*
- * Schedules the flow of p, new or (flow->slot set) anew, and returns its backend
- * or a refusal. flow is the entry, without slot if none could be had: then the
- * packet goes by the schedule alone.
+ * Schedules a flow, new or (insert->at is its entry, insert->found the value)
+ * anew, and returns its backend or a refusal. insert->at is its entry then, or
+ * FLOW_NOWHERE if none could be had: the packet goes by the schedule alone.
  */
-INLINE int admit(struct packet *p, struct vip *vip, struct insert *insert,
-		 struct flow *flow, bool v6)
+INLINE int admit(const struct facts *f, struct insert *insert, __u32 vip_id, bool v6)
 {
-	__u64 schedule = READ64(&vip->schedule);
-	bool tcp = p->ends.protocol == IPPROTO_TCP;
-	bool syn = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	__u32 hash, place, id;
+	struct vip *vip = vip_of(vip_id);
+	struct reasons *reasons = reasons_of(HOOK);
+	bool tcp = f->ends.protocol == IPPROTO_TCP;
+	bool syn = (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	__u32 hash, place;
+	__u64 schedule;
 	int chosen;
 
+	if (!vip || !reasons)
+		return REFUSED_INTERNAL;
+	schedule = READ64(&vip->schedule);
 	if (!SCHEDULE_SLOTS(schedule))
 		return REFUSED_EMPTY;
 	if (tcp && !syn && (vip->flags & VIP_REJECT_MIDSTREAM))
 		return REFUSED_MIDSTREAM;
-	hash = schedule_hash(&insert->key, &p->ends.source, p->ends.source_port, v6);
-	id = v6 ? (__u16)(insert->key.word >> 16) : (__u16)(insert->key.word >> 48);
-	place = SCHEDULE_KIND(schedule) == SCHEDULE_BY_TURN ? schedule_turn(schedule, id) :
-							      schedule_place(schedule, hash);
-	chosen = choose_any(p, insert, schedule, place, v6);
+	hash = schedule_hash(&insert->key, &f->ends.source, f->ends.source_port, v6);
+	place = SCHEDULE_KIND(schedule) == SCHEDULE_BY_TURN ?
+			schedule_turn(schedule, vip_id) :
+			schedule_place(schedule, hash);
+	chosen = choose_any(f, insert, schedule, place, v6);
 	if (chosen <= 0)
 		return chosen;
-	insert->now = p->now;
+	insert->now = f->now;
 	insert->value = flow_value(chosen, insert->key.vip_port,
 				   (tcp ? FLOW_HANDSHAKE : FLOW_UDP_UNREPLIED) | FLOW_CHANGED,
-				   p->now);
-	if (!flow->slot)
-		return remember(p, insert, flow, schedule, hash, chosen, v6);
-	if (flow_reopen(flow, p, insert->value, v6))
+				   f->now);
+	if (insert->at == FLOW_NOWHERE)
+		return remember(f, insert, schedule, hash, chosen, reasons, v6);
+	if (flow_reopen(insert, v6)) {
+		reasons->flow_again++;
 		return chosen;
-	/* Somebody changed it: theirs holds, if there still is one. */
-	if (flow_find(flow, &insert->key, v6))
-		return flow_backend(flow->value);
-	flow->slot = NULL;
+	}
+	/* Somebody changed it in this moment: leave the entry alone. */
+	insert->at = FLOW_NOWHERE;
 	return chosen;
 }
 
-SLOW int admit4(struct packet *p, struct vip *vip, struct insert *insert, struct flow *flow)
+GLOBAL int admit4(const struct facts *f, struct insert *insert, __u32 vip)
 {
-	return admit(p, vip, insert, flow, false);
+	return f && insert ? admit(f, insert, vip, false) : REFUSED_INTERNAL;
 }
 
-SLOW int admit6(struct packet *p, struct vip *vip, struct insert *insert, struct flow *flow)
+GLOBAL int admit6(const struct facts *f, struct insert *insert, __u32 vip)
 {
-	return admit(p, vip, insert, flow, true);
+	return f && insert ? admit(f, insert, vip, true) : REFUSED_INTERNAL;
 }

@@ -9,6 +9,10 @@
  * product of branches. Never called under a lock: 6.1 refuses calls there. */
 #define SLOW static __attribute__((noinline))
 
+/* Functions that the verifier checks once, by themselves, whoever calls them. They
+ * take and return numbers and plain memory only. */
+#define GLOBAL __attribute__((noinline))
+
 #define COUNT(p, reason)                                   \
 	do {                                               \
 		if ((p)->reasons)                          \
@@ -17,5 +21,5 @@
 
 INLINE struct reasons *reasons_of(__u32 hook)
 {
-	return bpf_map_lookup_elem(&reasons, &hook);
+	return bpf_map_lookup_elem(&reasons_by_hook, &hook);
 }

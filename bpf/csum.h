@@ -6,7 +6,8 @@
  */
 #pragma once
 
-#include "abi.h"
+#include <bpf/bpf_endian.h>
+#include "count.h"
 
 INLINE __u16 csum_fold(__u64 sum)
 {

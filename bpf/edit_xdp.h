@@ -6,6 +6,7 @@
 #pragma once
 
 #include "csum.h"
+#include "config.h"
 #include "parse.h"
 
 typedef struct xdp_md frame;
@@ -23,9 +24,9 @@ INLINE bool frame_open(frame *frame, struct packet *p)
 	p->end = (void *)(long)frame->data_end;
 	p->eth = data;
 	p->l3 = p->eth + 1;
-	p->ifindex = frame->ingress_ifindex;
-	p->length = frags ? bpf_xdp_get_buff_len(frame) : p->end - data;
-	p->segments = 1;
+	p->facts.ifindex = frame->ingress_ifindex;
+	p->facts.length = frags ? bpf_xdp_get_buff_len(frame) : p->end - data;
+	p->facts.segments = 1;
 	return p->l3 <= p->end;
 }
 
@@ -54,7 +55,7 @@ INLINE bool frame_is_for(const struct packet *p, frame *frame, const __u8 *mac)
 /* The IP length of the longest packet that will leave. */
 INLINE __u32 frame_segment(frame *frame, const struct packet *p)
 {
-	return p->ip_length;
+	return p->facts.ip_length;
 }
 
 /* Whether the L4 checksum is only begun, for a device to finish. */
@@ -71,7 +72,7 @@ INLINE bool frame_is_partial(const struct packet *p, bool v6)
 INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
 			  __u64 addresses, __be16 from_port, __be16 to_port)
 {
-	bool udp = p->ends.protocol == IPPROTO_UDP;
+	bool udp = p->facts.ends.protocol == IPPROTO_UDP;
 
 	if (udp && !*check)
 		return;

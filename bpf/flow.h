@@ -280,10 +280,21 @@ struct flow {
 	__u64 *slot; /* NULL: no flow */
 	__u64 value; /* as it was read */
 	__u32 page;
+	__u32 at; /* the slot's offset in its page */
 };
 
-INLINE bool find_in(struct flow *flow, __u64 *bucket, const struct flow_key *key, bool v6)
+#define FLOW_NOWHERE (~0u)
+
+INLINE __u32 offset_of(__u32 bucket, __u32 slot, bool v6)
 {
+	return (bucket << BUCKET_SHIFT(v6)) + slot * SLOT_WORDS(v6) * sizeof(__u64);
+}
+
+INLINE bool find_in(struct flow *flow, void *page, __u32 number, const struct flow_key *key,
+		    bool v6)
+{
+	__u64 *bucket = flow_bucket(page, number, v6);
+
 #pragma unroll
 	for (int i = 0; i < FLOW_SLOTS; i++) {
 		__u64 *slot = bucket + i * SLOT_WORDS(v6), value;
@@ -295,6 +306,7 @@ INLINE bool find_in(struct flow *flow, __u64 *bucket, const struct flow_key *key
 			continue;
 		flow->slot = slot;
 		flow->value = value;
+		flow->at = offset_of(number, i, v6);
 		return true;
 	}
 	return false;
@@ -306,8 +318,9 @@ INLINE bool flow_find(struct flow *flow, const struct flow_key *key, bool v6)
 	void *page = flow_page(key, v6);
 
 	flow->page = key->page;
-	return page && (find_in(flow, flow_bucket(page, key->first, v6), key, v6) ||
-			find_in(flow, flow_bucket(page, key->second, v6), key, v6));
+	flow->at = FLOW_NOWHERE;
+	return page && (find_in(flow, page, key->first, key, v6) ||
+			find_in(flow, page, key->second, key, v6));
 }
 
 INLINE bool same_address(const struct address *a, const struct address *b, bool v6)

@@ -15,17 +15,33 @@ enum inserted {
 	INSERT_RACED,  /* flows of this client to other vips came or went: look again */
 };
 
+/* A wish and, after, what came of it. Numbers only: see GLOBAL. */
 struct insert {
 	struct flow_key key;
-	__u64 value;
+	__u64 value; /* to be written */
+	__u64 found; /* what is in the entry now */
 	/* Sum of the backends that this client's flows to other vips have, as seen
 	 * when none was found to collide: compared under the lock. */
 	__u64 neighbours;
 	__u32 now;
+	__u32 at; /* the entry: its offset in the page, or FLOW_NOWHERE */
 	/* What happened besides. */
-	__u8 moved;
-	__u8 evicted;
+	__u32 moved;
+	__u32 evicted;
 };
+
+INLINE __u64 *slot_in(void *page, __u32 at, bool v6)
+{
+	return page + (at & (FLOW_PAGE - SLOT_WORDS(v6) * sizeof(__u64)));
+}
+
+/* The entry of an insert, NULL if it has none. */
+INLINE __u64 *insert_slot(const struct insert *insert, bool v6)
+{
+	void *page = flow_page(&insert->key, v6);
+
+	return page && insert->at != FLOW_NOWHERE ? slot_in(page, insert->at, v6) : NULL;
+}
 
 INLINE void *lock_of(__u32 page, bool v6)
 {
@@ -36,11 +52,16 @@ INLINE void *lock_of(__u32 page, bool v6)
 }
 
 /* Slots 0-3 are the first bucket's, 4-7 the second's. */
-INLINE __u64 *slot_at(void *page, const struct flow_key *key, __u32 index, bool v6)
+INLINE __u32 place_at(const struct flow_key *key, __u32 index, bool v6)
 {
 	__u32 bucket = index < FLOW_SLOTS ? key->first : key->second;
 
-	return flow_bucket(page, bucket, v6) + (index & (FLOW_SLOTS - 1)) * SLOT_WORDS(v6);
+	return offset_of(bucket, index & (FLOW_SLOTS - 1), v6);
+}
+
+INLINE __u64 *slot_at(void *page, const struct flow_key *key, __u32 index, bool v6)
+{
+	return slot_in(page, place_at(key, index, v6), v6);
 }
 
 /* What this client has with other vips in these buckets. */
@@ -162,42 +183,44 @@ INLINE bool slot_move(__u64 *from, __u64 *to, __u64 value, bool v6)
 	return false;
 }
 
-INLINE __u64 *free_slot(__u64 *bucket, bool v6)
+/* A free slot of a bucket, as an offset in the page. */
+INLINE __u32 free_slot(void *page, __u32 bucket, bool v6)
 {
-	__u64 *found = NULL;
+	__u32 found = FLOW_NOWHERE;
 
 #pragma unroll
 	for (int i = FLOW_SLOTS - 1; i >= 0; i--) {
-		if (!READ64(bucket + i * SLOT_WORDS(v6) + KEY_WORD(v6)))
-			found = bucket + i * SLOT_WORDS(v6);
+		__u32 at = offset_of(bucket, i, v6);
+
+		if (!READ64(slot_in(page, at, v6) + KEY_WORD(v6)))
+			found = at;
 	}
 	return found;
 }
 
-/* Makes room by moving one resident. Returns the slot that became free. */
-INLINE __u64 *make_room(void *page, const struct flow_key *key, bool v6)
+/* Makes room by moving one resident to its other bucket. */
+INLINE __u32 make_room(void *page, const struct flow_key *key, bool v6)
 {
 	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
-		__u32 bucket = i < FLOW_SLOTS ? key->first : key->second;
-		__u64 *slot = slot_at(page, key, i, v6), *to;
+		__u32 bucket = i < FLOW_SLOTS ? key->first : key->second, to;
+		__u64 *slot = slot_at(page, key, i, v6);
 		__u64 value = READ64(slot + VALUE_WORD(v6));
 
 		if (flow_state(value) <= FLOW_GONE)
 			continue;
-		to = free_slot(flow_bucket(page, other_bucket(slot, value, bucket, v6), v6),
-			       v6);
-		if (to && slot_move(slot, to, value, v6))
-			return slot;
+		to = free_slot(page, other_bucket(slot, value, bucket, v6), v6);
+		if (to != FLOW_NOWHERE && slot_move(slot, slot_in(page, to, v6), value, v6))
+			return place_at(key, i, v6);
 	}
-	return NULL;
+	return FLOW_NOWHERE;
 }
 
-/* Ends the entry that yields most readily, if any yields at least so readily. */
-INLINE __u64 *evict(void *page, const struct flow_key *key, const struct limits *limits,
-		    __u32 now, __u32 least, bool v6)
+/* Ends the entry that yields most readily, if one yields at least so readily. */
+INLINE __u32 evict(void *page, const struct flow_key *key, const struct limits *limits,
+		   __u32 now, __u32 least, bool v6)
 {
-	__u32 most = least ? least - 1 : 0, index = 0;
-	__u64 value = 0, *slot;
+	__u32 most = least - 1, at = FLOW_NOWHERE;
+	__u64 value = 0;
 
 	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
 		__u64 candidate = READ64(slot_at(page, key, i, v6) + VALUE_WORD(v6));
@@ -205,19 +228,20 @@ INLINE __u64 *evict(void *page, const struct flow_key *key, const struct limits 
 
 		if (how > most) {
 			most = how;
-			index = i;
+			at = place_at(key, i, v6);
 			value = candidate;
 		}
 	}
-	if (!value)
-		return NULL;
-	slot = slot_at(page, key, index, v6);
-	return slot_evict(slot, value, v6) ? slot : NULL;
+	if (at == FLOW_NOWHERE || !slot_evict(slot_in(page, at, v6), value, v6))
+		return FLOW_NOWHERE;
+	return at;
 }
 
 /* An entry with the same key, seen under the lock. */
-INLINE bool find_locked(struct flow *flow, void *page, const struct flow_key *key, bool v6)
+INLINE bool find_locked(struct insert *insert, void *page, bool v6)
 {
+	const struct flow_key *key = &insert->key;
+
 	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
 		__u64 *slot = slot_at(page, key, i, v6);
 		__u64 value = READ64(slot + VALUE_WORD(v6));
@@ -225,8 +249,8 @@ INLINE bool find_locked(struct flow *flow, void *page, const struct flow_key *ke
 		if (!slot_is(slot, key, ~0ull, v6) || flow_state(value) <= FLOW_GONE ||
 		    flow_vip_port(value) != key->vip_port)
 			continue;
-		flow->slot = slot;
-		flow->value = value;
+		insert->at = place_at(key, i, v6);
+		insert->found = value;
 		return true;
 	}
 	return false;
@@ -234,52 +258,46 @@ INLINE bool find_locked(struct flow *flow, void *page, const struct flow_key *ke
 
 /* In the order of least harm: a free slot, a dead entry's, one made by a move,
  * one that must yield. */
-INLINE __u64 *claim_slot(struct insert *insert, void *page, const struct limits *limits,
-			 bool v6)
+INLINE __u32 claim_slot(struct insert *insert, void *page, const struct limits *limits,
+			bool v6)
 {
 	const struct flow_key *key = &insert->key;
-	__u64 *slot;
+	__u32 at = free_slot(page, key->first, v6);
 
-	slot = free_slot(flow_bucket(page, key->first, v6), v6);
-	if (!slot)
-		slot = free_slot(flow_bucket(page, key->second, v6), v6);
-	if (slot)
-		return slot;
-	slot = evict(page, key, limits, insert->now, YIELDS_FIRST, v6);
-	if (slot) {
-		insert->evicted = 1;
-		return slot;
+	if (at == FLOW_NOWHERE)
+		at = free_slot(page, key->second, v6);
+	if (at != FLOW_NOWHERE)
+		return at;
+	at = evict(page, key, limits, insert->now, YIELDS_FIRST, v6);
+	if (at == FLOW_NOWHERE) {
+		at = make_room(page, key, v6);
+		if (at != FLOW_NOWHERE) {
+			insert->moved = 1;
+			return at;
+		}
+		at = evict(page, key, limits, insert->now, 1, v6);
 	}
-	slot = make_room(page, key, v6);
-	if (slot) {
-		insert->moved = 1;
-		return slot;
-	}
-	slot = evict(page, key, limits, insert->now, 0, v6);
-	insert->evicted = !!slot;
-	return slot;
+	insert->evicted = at != FLOW_NOWHERE;
+	return at;
 }
 
 /* Under the lock. */
-INLINE enum inserted insert_locked(struct insert *insert, struct flow *flow, void *page,
+INLINE enum inserted insert_locked(struct insert *insert, void *page,
 				   const struct limits *limits, bool v6)
 {
-	__u64 *slot;
-
-	if (find_locked(flow, page, &insert->key, v6))
+	if (find_locked(insert, page, v6))
 		return INSERT_EXISTS;
 	if (neighbours_of(page, &insert->key, v6) != insert->neighbours)
 		return INSERT_RACED;
-	slot = claim_slot(insert, page, limits, v6);
-	if (!slot)
+	insert->at = claim_slot(insert, page, limits, v6);
+	if (insert->at == FLOW_NOWHERE)
 		return INSERT_FULL;
-	slot_fill(slot, &insert->key, insert->value, v6);
-	flow->slot = slot;
-	flow->value = insert->value;
+	slot_fill(slot_in(page, insert->at, v6), &insert->key, insert->value, v6);
+	insert->found = insert->value;
 	return INSERTED;
 }
 
-INLINE enum inserted flow_insert(struct insert *insert, struct flow *flow, bool v6)
+INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 {
 	void *page = flow_page(&insert->key, v6);
 	struct flow_lock *lock = lock_of(insert->key.page, v6);
@@ -287,15 +305,15 @@ INLINE enum inserted flow_insert(struct insert *insert, struct flow *flow, bool 
 	struct limits *limit = bpf_map_lookup_elem(&limits, &zero);
 	enum inserted result;
 
-	flow->page = insert->key.page;
 	if (!page || !lock || !limit)
 		return INSERT_FULL;
 	bpf_spin_lock(&lock->lock);
-	result = insert_locked(insert, flow, page, limit, v6);
+	result = insert_locked(insert, page, limit, v6);
 	bpf_spin_unlock(&lock->lock);
 	if (result == INSERTED)
 		flow_dirty(insert->key.page, v6);
 	if (result == INSERT_FULL) {
+		/* Bit 31 tells tick 0 from never. */
 		if (v6)
 			limit->full6 = insert->now | 1u << 31;
 		else
@@ -304,12 +322,12 @@ INLINE enum inserted flow_insert(struct insert *insert, struct flow *flow, bool 
 	return result;
 }
 
-SLOW enum inserted flow_insert4(struct insert *insert, struct flow *flow)
+GLOBAL int flow_insert4(struct insert *insert)
 {
-	return flow_insert(insert, flow, false);
+	return insert ? flow_insert(insert, false) : INSERT_FULL;
 }
 
-SLOW enum inserted flow_insert6(struct insert *insert, struct flow *flow)
+GLOBAL int flow_insert6(struct insert *insert)
 {
-	return flow_insert(insert, flow, true);
+	return insert ? flow_insert(insert, true) : INSERT_FULL;
 }

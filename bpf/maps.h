@@ -190,7 +190,7 @@ struct {
 	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, struct reasons);
-} reasons SEC(".maps");
+} reasons_by_hook SEC(".maps");
 
 /* By backend id. Program writes, Go reads. */
 struct {
@@ -198,7 +198,7 @@ struct {
 	__uint(max_entries, MAX_BACKENDS);
 	__type(key, __u32);
 	__type(value, struct traffic);
-} traffic SEC(".maps");
+} traffic_of SEC(".maps");
 
 /* Program only. */
 struct {

@@ -52,24 +52,30 @@ struct ends {
 	__u8 protocol;
 };
 
+/* What is known of a packet, without a pointer in it: functions that the verifier
+ * checks by themselves can take it. */
+struct facts {
+	struct ends ends;
+	__u32 now;     /* ticks of 2^30 ns, 24 bits */
+	__u32 ifindex; /* where it came in */
+	__u32 leg;
+	__u32 length;  /* of the frame; in TC more may be behind packet.end */
+	__u32 ip_length;
+	__u32 segments; /* more than one only in TC */
+	__u16 l4_offset;
+	__u8 kind;
+	__u8 tcp_flags;
+	__u8 hops; /* TTL or hop limit */
+};
+
 struct packet {
+	struct facts facts;
 	void *end;
 	struct ethhdr *eth;
 	void *l3; /* struct iphdr or ipv6hdr */
 	void *l4; /* struct tcphdr, udphdr or icmp_header */
 	struct reasons *reasons;
 	struct leg *leg;
-	struct ends ends;
-	__u32 now;     /* ticks of 2^30 ns, 24 bits */
-	__u32 ifindex; /* where it came in */
-	__u32 length;  /* of the frame; in TC more may be behind end */
-	__u32 ip_length;
-	__u32 segments; /* more than one only in TC */
-	__u32 segment_length; /* IP length of the longest packet in it */
-	__u16 l4_offset;
-	__u8 kind;
-	__u8 tcp_flags;
-	__u8 hops; /* TTL or hop limit */
 };
 
 #define IP_MORE_FRAGMENTS 0x2000
@@ -100,32 +106,32 @@ INLINE bool icmp_is_error(__u8 type, bool v6)
 /* The transport header, at p->l4, of length bytes. */
 INLINE enum kind parse_l4(struct packet *p, __u32 length, bool v6)
 {
-	if (p->ends.protocol == IPPROTO_TCP) {
+	if (p->facts.ends.protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = p->l4;
 
 		if ((void *)(tcp + 1) > p->end || length < sizeof(*tcp))
 			return KIND_MALFORMED;
 		if (tcp->doff < 5 || tcp->doff * 4u > length)
 			return KIND_MALFORMED;
-		p->ends.source_port = tcp->source;
-		p->ends.destination_port = tcp->dest;
-		p->tcp_flags = ((__u8 *)tcp)[13];
+		p->facts.ends.source_port = tcp->source;
+		p->facts.ends.destination_port = tcp->dest;
+		p->facts.tcp_flags = ((__u8 *)tcp)[13];
 		return KIND_PORTS;
 	}
-	if (p->ends.protocol == IPPROTO_UDP) {
+	if (p->facts.ends.protocol == IPPROTO_UDP) {
 		struct udphdr *udp = p->l4;
 
 		if ((void *)(udp + 1) > p->end || length < sizeof(*udp))
 			return KIND_MALFORMED;
 		/* GRO leaves the first datagram's length in a merged one. */
 		if (bpf_ntohs(udp->len) < sizeof(*udp) ||
-		    (bpf_ntohs(udp->len) > length && p->segments == 1))
+		    (bpf_ntohs(udp->len) > length && p->facts.segments == 1))
 			return KIND_MALFORMED;
-		p->ends.source_port = udp->source;
-		p->ends.destination_port = udp->dest;
+		p->facts.ends.source_port = udp->source;
+		p->facts.ends.destination_port = udp->dest;
 		return KIND_PORTS;
 	}
-	if (p->ends.protocol == (v6 ? IPPROTO_ICMPV6_ : IPPROTO_ICMP)) {
+	if (p->facts.ends.protocol == (v6 ? IPPROTO_ICMPV6_ : IPPROTO_ICMP)) {
 		struct icmp_header *icmp = p->l4;
 
 		if ((void *)(icmp + 1) > p->end || length < sizeof(*icmp))
@@ -144,9 +150,9 @@ INLINE enum kind parse_fragment(struct packet *p, bool first)
 	__be16 *ports = p->l4;
 
 	if (first && (void *)(ports + 2) <= p->end &&
-	    (p->ends.protocol == IPPROTO_TCP || p->ends.protocol == IPPROTO_UDP)) {
-		p->ends.source_port = ports[0];
-		p->ends.destination_port = ports[1];
+	    (p->facts.ends.protocol == IPPROTO_TCP || p->facts.ends.protocol == IPPROTO_UDP)) {
+		p->facts.ends.source_port = ports[0];
+		p->facts.ends.destination_port = ports[1];
 	}
 	return KIND_FRAGMENT;
 }
@@ -161,16 +167,16 @@ INLINE enum kind parse_ipv4(struct packet *p)
 	header = ip->ihl * 4;
 	if (ip->version != 4 || header < sizeof(*ip))
 		return KIND_BROKEN;
-	p->ends.source.words[0] = ip->saddr;
-	p->ends.destination.words[0] = ip->daddr;
-	p->ends.protocol = ip->protocol;
-	p->hops = ip->ttl;
+	p->facts.ends.source.words[0] = ip->saddr;
+	p->facts.ends.destination.words[0] = ip->daddr;
+	p->facts.ends.protocol = ip->protocol;
+	p->facts.hops = ip->ttl;
 	length = bpf_ntohs(ip->tot_len);
-	if (length < header || length > p->length - ETH_HLEN)
+	if (length < header || length > p->facts.length - ETH_HLEN)
 		return KIND_MALFORMED;
-	p->ip_length = length;
+	p->facts.ip_length = length;
 	p->l4 = p->l3 + header;
-	p->l4_offset = ETH_HLEN + header;
+	p->facts.l4_offset = ETH_HLEN + header;
 	if (p->l4 > p->end)
 		return KIND_MALFORMED;
 	if (ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_OFFSET))
@@ -197,14 +203,14 @@ INLINE enum kind parse_ipv6(struct packet *p)
 		return KIND_BROKEN;
 	if (ip->version != 6)
 		return KIND_BROKEN;
-	__builtin_memcpy(&p->ends.source, &ip->saddr, 16);
-	__builtin_memcpy(&p->ends.destination, &ip->daddr, 16);
-	p->hops = ip->hop_limit;
+	__builtin_memcpy(&p->facts.ends.source, &ip->saddr, 16);
+	__builtin_memcpy(&p->facts.ends.destination, &ip->daddr, 16);
+	p->facts.hops = ip->hop_limit;
 	length = bpf_ntohs(ip->payload_len);
-	p->ends.protocol = next = ip->nexthdr;
-	if (length > p->length - ETH_HLEN - sizeof(*ip))
+	p->facts.ends.protocol = next = ip->nexthdr;
+	if (length > p->facts.length - ETH_HLEN - sizeof(*ip))
 		return KIND_MALFORMED;
-	p->ip_length = length + sizeof(*ip);
+	p->facts.ip_length = length + sizeof(*ip);
 	p->l4 = ip + 1;
 	for (int i = 0; i <= MAX_EXTENSIONS; i++) {
 		struct extension *extension = p->l4 + offset;
@@ -216,7 +222,7 @@ INLINE enum kind parse_ipv6(struct packet *p)
 			return KIND_UNSUPPORTED;
 		if ((void *)(extension + 1) > p->end || offset + 8 > length)
 			return KIND_MALFORMED;
-		p->ends.protocol = extension->next;
+		p->facts.ends.protocol = extension->next;
 		if (next == IPPROTO_FRAGMENT_) {
 			p->l4 += offset + 8;
 			return parse_fragment(
@@ -230,6 +236,6 @@ INLINE enum kind parse_ipv6(struct packet *p)
 	if (offset > length)
 		return KIND_MALFORMED;
 	p->l4 += offset;
-	p->l4_offset = ETH_HLEN + sizeof(*ip) + offset;
+	p->facts.l4_offset = ETH_HLEN + sizeof(*ip) + offset;
 	return parse_l4(p, length - offset, true);
 }

@@ -43,10 +43,10 @@ INLINE __u8 tcp_from_real(__u8 state, __u8 flags)
 
 INLINE __u8 flow_next_state(__u8 state, const struct packet *p, bool from_client)
 {
-	if (p->ends.protocol == IPPROTO_UDP)
+	if (p->facts.ends.protocol == IPPROTO_UDP)
 		return from_client ? state : FLOW_UDP;
-	return from_client ? tcp_from_client(state, p->tcp_flags) :
-			     tcp_from_real(state, p->tcp_flags);
+	return from_client ? tcp_from_client(state, p->facts.tcp_flags) :
+			     tcp_from_real(state, p->facts.tcp_flags);
 }
 
 /* A SYN on such a flow begins a new one. */
@@ -69,11 +69,11 @@ INLINE void flow_update(const struct flow *flow, const struct packet *p, bool fr
 		__u8 next = flow_next_state(state, p, from_client);
 		__u64 new;
 
-		if (next == state && flow_seen(value) == p->now)
+		if (next == state && flow_seen(value) == p->facts.now)
 			return;
 		if (next != state)
 			bits = (bits & 0xf0) | next | FLOW_CHANGED;
-		new = flow_value(flow_backend(value), flow_vip_port(value), bits, p->now);
+		new = flow_value(flow_backend(value), flow_vip_port(value), bits, p->facts.now);
 		if (flow_swap(flow->slot, value, new, v6)) {
 			flow_dirty(flow->page, v6);
 			return;

@@ -64,3 +64,18 @@ INLINE struct leg *leg_at(__u32 ifindex, __u32 vlan)
 	leg = *id;
 	return bpf_map_lookup_elem(&legs, &leg);
 }
+
+INLINE bool in_prefix6(const struct address *address, const struct prefix6 *prefix)
+{
+#pragma unroll
+	for (int i = 0; i < 4; i++) {
+		if ((address->words[i] ^ prefix->address.words[i]) & prefix->mask.words[i])
+			return false;
+	}
+	return true;
+}
+
+INLINE bool in_prefix4(const struct address *address, const struct prefix4 *prefix)
+{
+	return !((address->words[0] ^ prefix->address) & prefix->mask);
+}
