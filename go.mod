@@ -1,9 +1,10 @@
 module github.com/tarpon-lb/tarpon
 
-go 1.26
+go 1.26.0
+
+require github.com/cilium/ebpf v0.22.0
 
 require (
-	github.com/cilium/ebpf v0.22.0 // indirect
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
 	github.com/danielgtaylor/huma/v2 v2.37.2 // indirect

@@ -1,0 +1,189 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Addresses is what SetAddresses did and found.
+type Addresses struct {
+	Added, Removed []Address
+	// Foreign: wanted and there, but not made by us. They are used, and never
+	// removed. Returned by every call that finds them.
+	Foreign []Address
+}
+
+// SetAddresses makes the wanted addresses be there and removes those that we
+// made and that are wanted no longer. An address that was there before stays
+// as it is, whatever its prefix. Each is recorded before it is made. It goes on
+// after an error and returns them joined; an error that is ErrNoInterface
+// names an interface that does not exist.
+func (h *Host) SetAddresses(want []Address) (Addresses, error) {
+	h.apply.Lock()
+	defer h.apply.Unlock()
+	h.mu.Lock()
+	h.wanted = map[Address]bool{} // first: the Watcher must not report what is removed here as lost
+	for _, a := range want {
+		h.wanted[a] = true
+	}
+	h.mu.Unlock()
+
+	interfaces, err := h.Interfaces()
+	if err != nil {
+		return Addresses{}, err
+	}
+	have, err := h.listAddresses()
+	if err != nil {
+		return Addresses{}, err
+	}
+	index := map[string]int{}
+	for _, i := range interfaces {
+		index[i.Name] = i.Index
+	}
+	errs := missingInterfaces(want, index, interfaces)
+	plan := planAddresses(want, have, index, h.made.hasAddress)
+
+	result := Addresses{Foreign: plan.foreign}
+	for _, a := range plan.remove {
+		if err := h.removeAddress(a, index[a.Interface], have); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		result.Removed = append(result.Removed, a)
+	}
+	for _, a := range plan.add {
+		if err := h.addAddress(a, index[a.Interface]); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		result.Added = append(result.Added, a.Address)
+	}
+	errs = append(errs, h.forgetAddresses(want, index))
+	return result, errors.Join(errs...)
+}
+
+func missingInterfaces(want []Address, index map[string]int, interfaces []Interface) []error {
+	var errs []error
+	for _, a := range want {
+		if index[a.Interface] == 0 {
+			errs = append(errs, fmt.Errorf("add address %s: %w", a, noInterface(a.Interface, interfaces)))
+		}
+	}
+	return errs
+}
+
+func (h *Host) addAddress(a plannedAddress, index int) error {
+	record := MadeAddress{a.Interface, index, a.Prefix}
+	if err := h.made.putAddress(record); err != nil {
+		return err
+	}
+	add := &netlink.Addr{IPNet: toIPNet(a.Prefix), LinkIndex: index, Flags: int(a.flags)}
+	if a.Prefix.Addr().Is4() {
+		add.Broadcast = net.IPv4zero // none, as `ip addr add` has none
+	}
+	if a.deprecated {
+		add.ValidLft, add.PreferedLft = math.MaxUint32, 0 // for ever, but not preferred
+	}
+	if err := h.netlink.AddrAdd(nil, add); err != nil {
+		remedy := ""
+		if a.Prefix.Addr().Is6() && errors.Is(err, fs.ErrPermission) {
+			remedy = fmt.Sprintf("; is IPv6 off there (net.ipv6.conf.%s.disable_ipv6)?", a.Interface)
+		}
+		err = fmt.Errorf("add address %s: %w%s", a, err, remedy)
+		return errors.Join(err, h.made.dropAddress(record))
+	}
+	return nil
+}
+
+// removeAddress removes an address of ours; the record goes last.
+func (h *Host) removeAddress(a Address, index int, have []haveAddress) error {
+	remove := func() error {
+		err := h.netlink.AddrDel(nil, &netlink.Addr{IPNet: toIPNet(a.Prefix), LinkIndex: index})
+		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("remove address %s: %w", a, err)
+		}
+		return nil
+	}
+	var err error
+	if hasSecondaries(have, index, a.Prefix) {
+		err = h.withPromotion(a.Interface, index, remove)
+	} else {
+		err = remove()
+	}
+	if err != nil {
+		return err
+	}
+	return h.made.dropAddress(MadeAddress{a.Interface, index, a.Prefix})
+}
+
+// withPromotion runs remove while the kernel promotes a secondary address when
+// its primary goes, instead of deleting it too: others may have been added
+// after ours in the same network, and they are not ours to lose.
+func (h *Host) withPromotion(name string, index int, remove func() error) error {
+	w := wish{path: "net/ipv4/conf/" + name + "/promote_secondaries", value: "1", leg: name}
+	if err := h.setSysctl(w, index, &Sysctls{}); err != nil {
+		return fmt.Errorf("keep the other addresses of %s: %w", name, err)
+	}
+	err := remove()
+	return errors.Join(err, h.restoreSysctls(map[string]int{name: index}, &Sysctls{}, func(s MadeSysctl) bool { return s.Name == w.path }))
+}
+
+// forgetAddresses drops records of what neither is there nor is wanted: of an
+// interface that is gone, or removed by somebody else.
+func (h *Host) forgetAddresses(want []Address, index map[string]int) error {
+	have, err := h.listAddresses()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range h.made.Addresses() {
+		there := slices.ContainsFunc(have, func(a haveAddress) bool { return a.index == m.Index && a.prefix == m.Prefix })
+		wanted := slices.Contains(want, Address{m.Interface, m.Prefix}) && index[m.Interface] == m.Index
+		if !there && !wanted {
+			errs = append(errs, h.made.dropAddress(m))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (h *Host) listAddresses() ([]haveAddress, error) {
+	list, err := dump(func() ([]netlink.Addr, error) { return h.netlink.AddrList(nil, unix.AF_UNSPEC) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	have := make([]haveAddress, 0, len(list))
+	for _, a := range list {
+		if prefix, ok := fromIPNet(a.IPNet); ok {
+			have = append(have, haveAddress{a.LinkIndex, prefix, uint32(a.Flags)})
+		}
+	}
+	return have, nil
+}
+
+// fromIPNet returns false for what is no prefix.
+func fromIPNet(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	bits, size := n.Mask.Size()
+	if !ok || size == 0 {
+		return netip.Prefix{}, false
+	}
+	if size == 32 {
+		addr = addr.Unmap()
+	}
+	return netip.PrefixFrom(addr, bits), true
+}
+
+func toIPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

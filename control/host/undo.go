@@ -1,0 +1,68 @@
+package host
+
+import (
+	"errors"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Undone is what Undo removed and put back, and what it left alone and why.
+type Undone struct {
+	Addresses  []Address
+	Sysctls    []SysctlChange
+	Neighbours []MadeNeighbour
+	Notes      []string
+}
+
+// Undo removes everything on record: addresses, managed neighbours, sysctls;
+// and in the end the record itself. What was there before us stays, and what
+// somebody has changed since. What could not be removed stays on record, and
+// the errors are returned joined. No Watcher of the Host may be running: it
+// would make the neighbours anew.
+func (h *Host) Undo() (Undone, error) {
+	var undone Undone
+	addresses, err := h.SetAddresses(nil)
+	undone.Addresses = addresses.Removed
+	errs := []error{err}
+
+	undone.Neighbours, err = h.undoNeighbours()
+	errs = append(errs, err)
+
+	h.apply.Lock()
+	defer h.apply.Unlock()
+	var sysctls Sysctls
+	err = h.restoreSysctls(h.interfaceIndexes(), &sysctls, func(MadeSysctl) bool { return true })
+	undone.Sysctls, undone.Notes = sysctls.Changes, sysctls.Notes
+	errs = append(errs, err, h.made.remove())
+	return undone, errors.Join(errs...)
+}
+
+func (h *Host) undoNeighbours() ([]MadeNeighbour, error) {
+	list, err := h.listNeighbours()
+	if err != nil {
+		return nil, err
+	}
+	managed := map[neighbourKey]bool{}
+	for _, n := range list {
+		if key, ok := keyOf(n); ok && n.FlagsExt&netlink.NTF_EXT_MANAGED != 0 {
+			managed[key] = true
+		}
+	}
+	var (
+		undone []MadeNeighbour
+		gone   []neighbourKey
+		errs   []error
+	)
+	for _, n := range h.made.Neighbours() {
+		key := neighbourKey{n.Index, n.Addr}
+		if managed[key] {
+			if err := h.releaseNeighbour(n); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			undone = append(undone, n)
+		}
+		gone = append(gone, key)
+	}
+	return undone, errors.Join(append(errs, h.made.dropNeighbours(gone))...)
+}
