@@ -4,6 +4,7 @@
 
 #include "insert.h"
 #include "schedule.h"
+#include "tcp.h"
 #include "vip.h"
 
 /* A backend's id, or why there is none. */
@@ -13,13 +14,14 @@ enum refused {
 	REFUSED_FULL_NAT = -3,  /* its answer would not come back through us */
 	REFUSED_TAKEN = -4,     /* client port in use with every real */
 	REFUSED_MIDSTREAM = -5, /* TCP that no schedule can find again */
-	REFUSED_INTERNAL = -6,
+	REFUSED_RESET = -6,     /* its flow's real was removed, or failed */
+	REFUSED_INTERNAL = -7,
 };
 
 enum collision {
 	COLLIDES_NOT,
 	COLLIDES,
-	COLLISION_ENDED, /* the other flow was as good as dead; look again */
+	COLLISION_ENDED, /* the other flow was as good as dead, and is now */
 };
 
 /* How many places of a schedule are tried for one that the client can use. */
@@ -74,8 +76,7 @@ INLINE enum collision collides(const struct facts *f, __u16 vip,
 /* A client on the real's own subnet is answered there, past us. */
 INLINE bool answered_past_us(const struct facts *f, const struct backend *backend, bool v6)
 {
-	__u32 id = f->leg;
-	const struct leg *leg = bpf_map_lookup_elem(&legs, &id);
+	const struct leg *leg = leg_of(f->leg);
 
 	if (!leg)
 		return false;
@@ -97,74 +98,65 @@ INLINE bool answered_past_us(const struct facts *f, const struct backend *backen
 	return false;
 }
 
-/* A backend's id if this client can use it, 0 to ask again, or a refusal. */
-INLINE int usable(const struct facts *f, __u16 vip, __u16 id, bool v6)
+/* A backend's id if this client can use it, or a refusal. */
+INLINE int usable(const struct facts *f, struct insert *insert, __u16 id, bool v6)
 {
+	__u16 vip = v6 ? insert->key.word >> 16 : insert->key.word >> 48;
 	struct backend *backend = backend_of(id);
+	void *page = flow_page(&insert->key, v6);
 
-	if (!id || !backend)
+	if (!id || !backend || !page)
 		return REFUSED_EMPTY;
 	if (same_address(&backend->real, &f->ends.source, v6))
 		return REFUSED_SELF;
 	if (answered_past_us(f, backend, v6))
 		return REFUSED_FULL_NAT;
+	insert->neighbours = neighbours_of(page, &insert->key, v6);
 	switch (collides(f, vip, backend, v6)) {
 	case COLLIDES:
 		return REFUSED_TAKEN;
 	case COLLISION_ENDED:
-		return 0;
+		insert->neighbours = neighbours_of(page, &insert->key, v6);
+		return id;
 	default:
 		return id;
 	}
 }
 
-GLOBAL int usable4(const struct facts *f, __u16 vip, __u16 id)
+GLOBAL int usable4(const struct facts *f, struct insert *insert, __u16 id)
 {
-	return f ? usable(f, vip, id, false) : REFUSED_INTERNAL;
+	return f && insert ? usable(f, insert, id, false) : REFUSED_INTERNAL;
 }
 
-GLOBAL int usable6(const struct facts *f, __u16 vip, __u16 id)
+GLOBAL int usable6(const struct facts *f, struct insert *insert, __u16 id)
 {
-	return f ? usable(f, vip, id, true) : REFUSED_INTERNAL;
+	return f && insert ? usable(f, insert, id, true) : REFUSED_INTERNAL;
+}
+
+INLINE int usable_at(const struct facts *f, struct insert *insert, __u64 schedule,
+		     __u32 place, bool v6)
+{
+	__u16 id = schedule_at(schedule, place);
+
+	return v6 ? usable6(f, insert, id) : usable4(f, insert, id);
 }
 
 /* The first backend from a place on that this client can use. */
-INLINE int choose(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place,
+INLINE int choose(const struct facts *f, struct insert *insert, __u64 schedule, __u32 first,
 		  bool v6)
 {
-	__u16 vip = v6 ? insert->key.word >> 16 : insert->key.word >> 48;
-	void *page = flow_page(&insert->key, v6);
 	int chosen = REFUSED_EMPTY;
 
-	if (!page)
-		return REFUSED_INTERNAL;
 	for (int i = 0; i < TRIES; i++) {
-		__u16 id = schedule_at(schedule, place);
+		__u32 place = first + i;
 
-		insert->neighbours = neighbours_of(page, &insert->key, v6);
-		chosen = v6 ? usable6(f, vip, id) : usable4(f, vip, id);
+		if (place >= SCHEDULE_SLOTS(schedule))
+			place %= SCHEDULE_SLOTS(schedule);
+		chosen = usable_at(f, insert, schedule, place, v6);
 		if (chosen > 0 || chosen == REFUSED_EMPTY || chosen == REFUSED_FULL_NAT)
-			return chosen;
-		if (chosen && ++place >= SCHEDULE_SLOTS(schedule))
-			place = 0;
+			break;
 	}
-	return chosen ? chosen : REFUSED_TAKEN;
-}
-
-GLOBAL int choose4(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place)
-{
-	return f && insert ? choose(f, insert, schedule, place, false) : REFUSED_INTERNAL;
-}
-
-GLOBAL int choose6(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place)
-{
-	return f && insert ? choose(f, insert, schedule, place, true) : REFUSED_INTERNAL;
-}
-
-INLINE int choose_any(const struct facts *f, struct insert *insert, __u64 schedule,
-		      __u32 place, bool v6)
-{
-	return v6 ? choose6(f, insert, schedule, place) : choose4(f, insert, schedule, place);
+	return chosen;
 }
 
 /* Gives the entry that was found to another backend: same key, next generation. */
@@ -182,11 +174,13 @@ INLINE bool flow_reopen(struct insert *insert, bool v6)
 	return true;
 }
 
+/* Gives the flow an entry; the backend that it goes to. */
 INLINE int remember(const struct facts *f, struct insert *insert, __u64 schedule, __u32 hash,
 		    int chosen, struct reasons *reasons, bool v6)
 {
 	switch (v6 ? flow_insert6(insert) : flow_insert4(insert)) {
 	case INSERTED:
+		insert->created = 1;
 		reasons->flow_new++;
 		reasons->flow_moved += insert->moved;
 		reasons->flow_evicted += insert->evicted;
@@ -195,12 +189,14 @@ INLINE int remember(const struct facts *f, struct insert *insert, __u64 schedule
 		return flow_backend(insert->found);
 	case INSERT_RACED:
 		return REFUSED_TAKEN;
-	default:
-		/* By hash whatever the scheduler: the next packet must find the same. */
-		reasons->flow_full++;
-		insert->at = FLOW_NOWHERE;
-		return choose_any(f, insert, schedule, schedule_place(schedule, hash), v6);
 	}
+	insert->created = is_syn(f);
+	insert->at = FLOW_NOWHERE;
+	reasons->flow_full++;
+	if (SCHEDULE_KIND(schedule) == SCHEDULE_BY_HASH)
+		return chosen;
+	/* The next packet must find the same: nobody remembers whose turn it was. */
+	return usable_at(f, insert, schedule, schedule_place(schedule, hash), v6);
 }
 
 /*
@@ -208,31 +204,25 @@ INLINE int remember(const struct facts *f, struct insert *insert, __u64 schedule
  * anew, and returns its backend or a refusal. insert->at is its entry then, or
  * FLOW_NOWHERE if none could be had: the packet goes by the schedule alone.
  */
-INLINE int admit(const struct facts *f, struct insert *insert, __u32 vip_id, bool v6)
+INLINE int admit(const struct facts *f, struct insert *insert, struct vip *vip, __u32 vip_id,
+		 struct reasons *reasons, bool v6)
 {
-	struct vip *vip = vip_of(vip_id);
-	struct reasons *reasons = reasons_of(HOOK);
+	__u64 schedule = READ64(&vip->schedule);
 	bool tcp = f->ends.protocol == IPPROTO_TCP;
-	bool syn = (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	__u32 hash, place;
-	__u64 schedule;
 	int chosen;
 
-	if (!vip || !reasons)
-		return REFUSED_INTERNAL;
-	schedule = READ64(&vip->schedule);
 	if (!SCHEDULE_SLOTS(schedule))
 		return REFUSED_EMPTY;
-	if (tcp && !syn && (vip->flags & VIP_REJECT_MIDSTREAM))
+	if (tcp && !is_syn(f) && (vip->flags & VIP_REJECT_MIDSTREAM))
 		return REFUSED_MIDSTREAM;
 	hash = schedule_hash(&insert->key, &f->ends.source, f->ends.source_port, v6);
 	place = SCHEDULE_KIND(schedule) == SCHEDULE_BY_TURN ?
 			schedule_turn(schedule, vip_id) :
 			schedule_place(schedule, hash);
-	chosen = choose_any(f, insert, schedule, place, v6);
+	chosen = choose(f, insert, schedule, place, v6);
 	if (chosen <= 0)
 		return chosen;
-	insert->now = f->now;
 	insert->value = flow_value(chosen, insert->key.vip_port,
 				   (tcp ? FLOW_HANDSHAKE : FLOW_UDP_UNREPLIED) | FLOW_CHANGED,
 				   f->now);
@@ -240,19 +230,10 @@ INLINE int admit(const struct facts *f, struct insert *insert, __u32 vip_id, boo
 		return remember(f, insert, schedule, hash, chosen, reasons, v6);
 	if (flow_reopen(insert, v6)) {
 		reasons->flow_again++;
+		insert->created = 1;
 		return chosen;
 	}
 	/* Somebody changed it in this moment: leave the entry alone. */
 	insert->at = FLOW_NOWHERE;
 	return chosen;
-}
-
-GLOBAL int admit4(const struct facts *f, struct insert *insert, __u32 vip)
-{
-	return f && insert ? admit(f, insert, vip, false) : REFUSED_INTERNAL;
-}
-
-GLOBAL int admit6(const struct facts *f, struct insert *insert, __u32 vip)
-{
-	return f && insert ? admit(f, insert, vip, true) : REFUSED_INTERNAL;
 }

@@ -97,40 +97,33 @@ INLINE void answer_tcp(struct tcphdr *tcp, const struct facts *f, __be32 seq, __
 }
 
 /* Answers a TCP segment with RST, from its own destination. */
-INLINE int answer_reset(frame *frame, struct facts *f, bool v6)
+INLINE int answer_reset(frame *frame, const struct facts *f, bool v6)
 {
 	const __u32 l3_size = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	const __u32 size = ETH_HLEN + l3_size + sizeof(struct tcphdr);
-	struct tcphdr *tcp = p->l4;
-	struct ethhdr asked;
+	struct tcphdr *tcp = frame_data(frame) + (f->l4_offset & OFFSET_MASK);
+	struct ethhdr *eth = frame_data(frame), asked;
 	__u32 consumed;
 	__be32 seq, ack;
 	void *data;
 
-	if ((void *)(tcp + 1) > p->end || (void *)(p->eth + 1) > p->end)
+	if ((void *)(tcp + 1) > frame_end(frame) || (void *)(eth + 1) > frame_end(frame))
 		return VERDICT_DROP;
-	if (f->tcp_flags & TCP_RST) { /* never answered */
-		COUNT_FACTS(drop_closed);
-		return VERDICT_DROP;
-	}
 	seq = tcp->seq;
 	ack = tcp->ack_seq;
 	consumed = f->ip_length + ETH_HLEN - f->l4_offset - tcp->doff * 4 +
 		   !!(f->tcp_flags & TCP_SYN) + !!(f->tcp_flags & TCP_FIN);
-	asked = *p->eth;
+	asked = *eth;
 	if (!edit_reshape(frame, 0, size))
-		goto internal;
+		return VERDICT_DROP;
 	data = frame_data(frame);
 	if (data + size > frame_end(frame))
-		goto internal;
+		return VERDICT_DROP;
 	answer_ethernet(data, &asked);
 	answer_ip(data + ETH_HLEN, &f->ends.destination, &f->ends.source, IPPROTO_TCP,
 		  sizeof(*tcp), v6);
-	answer_tcp(data + ETH_HLEN + l3_size, p, seq, ack, consumed, v6);
+	answer_tcp(data + ETH_HLEN + l3_size, f, seq, ack, consumed, v6);
 	return frame_return(frame, f->ifindex);
-internal:
-	COUNT_FACTS(drop_internal);
-	return VERDICT_DROP;
 }
 
 /* How much of a packet an ICMP error quotes at most: enough for IPv6, options and
@@ -152,8 +145,8 @@ INLINE __u64 answer_sum(void *message, void *end)
 	return sum;
 }
 
-/* Answers with an ICMP error that quotes p, from source. */
-INLINE int answer_error(frame *frame, struct facts *f, const struct address *source,
+/* Answers with an ICMP error that quotes the packet, from source. */
+INLINE int answer_error(frame *frame, const struct facts *f, const struct address *source,
 			__u8 type, __u8 code, __u32 rest, bool v6)
 {
 	const __u32 l3_size = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
@@ -161,19 +154,19 @@ INLINE int answer_error(frame *frame, struct facts *f, const struct address *sou
 	const __u8 protocol = v6 ? IPPROTO_ICMPV6_ : IPPROTO_ICMP;
 	__u32 quote = f->ip_length < QUOTE ? f->ip_length & ~1u : QUOTE;
 	__u32 payload = sizeof(struct icmp_header) + quote;
+	struct ethhdr *eth = frame_data(frame), asked;
 	struct icmp_header *icmp;
-	struct ethhdr asked;
 	__u64 sum;
 	void *data;
 
-	if ((void *)(p->eth + 1) > p->end)
-		goto internal;
-	asked = *p->eth;
+	if ((void *)(eth + 1) > frame_end(frame))
+		return VERDICT_DROP;
+	asked = *eth;
 	if (!edit_reshape(frame, front, ETH_HLEN + front + quote))
-		goto internal;
+		return VERDICT_DROP;
 	data = frame_data(frame);
 	if (data + ETH_HLEN + front > frame_end(frame))
-		goto internal;
+		return VERDICT_DROP;
 	answer_ethernet(data, &asked);
 	answer_ip(data + ETH_HLEN, source, &f->ends.source, protocol, payload, v6);
 	icmp = data + ETH_HLEN + l3_size;
@@ -186,9 +179,6 @@ INLINE int answer_error(frame *frame, struct facts *f, const struct address *sou
 		sum += csum_pseudo(source, &f->ends.source, protocol, payload, true);
 	icmp->checksum = ~csum_fold(sum);
 	return frame_return(frame, f->ifindex);
-internal:
-	COUNT_FACTS(drop_internal);
-	return VERDICT_DROP;
 }
 
 enum answer {
@@ -202,9 +192,10 @@ enum answer {
 };
 
 /* Type, code and rest of the ICMP error for an answer. */
-INLINE int answer_icmp(frame *frame, struct facts *f, enum answer answer, __u32 mtu, bool v6)
+INLINE int answer_icmp(frame *frame, const struct facts *f, __u32 answer, __u32 mtu, bool v6)
 {
 	struct address source = f->ends.destination;
+	const struct leg *leg = leg_of(f->leg);
 	__u8 type = v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
 	__u8 code = v6 ? 0 : 1; /* no route; host unreachable */
 	__u32 rest = 0;
@@ -212,11 +203,11 @@ INLINE int answer_icmp(frame *frame, struct facts *f, enum answer answer, __u32 
 	/* A port is unreachable where it was sought; the rest the router says. */
 	if (answer == ANSWER_EMPTY) {
 		code = v6 ? 4 : 3;
-	} else if (v6) {
-		if (p->leg->own6.words[0])
-			source = p->leg->own6;
-	} else if (p->leg->own4) {
-		source.words[0] = p->leg->own4;
+	} else if (leg && v6) {
+		if (leg->own6.words[0])
+			source = leg->own6;
+	} else if (leg && leg->own4) {
+		source.words[0] = leg->own4;
 	}
 	if (answer == ANSWER_TTL) {
 		type = v6 ? ICMP6_TIME_EXCEEDED : ICMP4_TIME_EXCEEDED;
@@ -228,64 +219,76 @@ INLINE int answer_icmp(frame *frame, struct facts *f, enum answer answer, __u32 
 	} else if (answer == ANSWER_PROHIBITED) {
 		code = v6 ? 1 : 13;
 	}
-	return answer_error(frame, p, &source, type, code, rest, v6);
+	return answer_error(frame, f, &source, type, code, rest, v6);
 }
 
-INLINE void answer_count(struct facts *f, enum answer answer)
+INLINE void answer_count(struct reasons *reasons, __u32 what)
 {
-	switch (answer) {
+	switch (what) {
 	case ANSWER_EMPTY:
-		COUNT_FACTS(answer_empty);
+		reasons->answer_empty++;
 		break;
 	case ANSWER_MIDSTREAM:
-		COUNT_FACTS(answer_midstream);
+		reasons->answer_midstream++;
 		break;
 	case ANSWER_RESET:
-		COUNT_FACTS(answer_reset);
+		reasons->answer_reset++;
 		break;
 	case ANSWER_TTL:
-		COUNT_FACTS(answer_ttl);
+		reasons->answer_ttl++;
 		break;
 	case ANSWER_MTU:
-		COUNT_FACTS(answer_mtu);
+		reasons->answer_mtu++;
 		break;
 	default:
-		COUNT_FACTS(answer_unreachable);
+		reasons->answer_unreachable++;
 	}
 }
 
 /* Never an error about an error (RFC 1122 section 3.2.2), nor a reset of one:
  * only packets with ports come here. */
-INLINE int answer(frame *frame, struct facts *f, enum answer answer, __u32 mtu, bool v6)
+INLINE int answer_with(frame *frame, const struct facts *f, __u32 what, __u32 mtu, bool v6)
 {
-	bool reset = f->ends.protocol == IPPROTO_TCP && answer <= ANSWER_RESET;
+	bool reset = f->ends.protocol == IPPROTO_TCP && what <= ANSWER_RESET;
+	struct hook *hook = hook_of(HOOK);
+	struct reasons *reasons;
 	int verdict;
 
-	if (frame_is_partial(p, v6)) {
-		COUNT_FACTS(drop_answer_partial);
+	if (!hook)
+		return VERDICT_DROP;
+	reasons = &hook->reasons;
+	if (reset && f->tcp_flags & TCP_RST) { /* never answered */
+		reasons->drop_closed++;
 		return VERDICT_DROP;
 	}
-	if (!answer_allowed(p)) {
-		COUNT_FACTS(drop_answer_limit);
+	if (frame_is_partial(frame, f, v6)) {
+		reasons->drop_answer_partial++;
 		return VERDICT_DROP;
 	}
-	verdict = reset ? answer_reset(frame, p, v6) : answer_icmp(frame, p, answer, mtu, v6);
-	if (verdict != VERDICT_DROP)
-		answer_count(p, answer);
+	if (!answer_allowed(f)) {
+		reasons->drop_answer_limit++;
+		return VERDICT_DROP;
+	}
+	verdict = reset ? answer_reset(frame, f, v6) : answer_icmp(frame, f, what, mtu, v6);
+	if (verdict == VERDICT_DROP)
+		reasons->drop_internal++;
+	else
+		answer_count(reasons, what);
 	return verdict;
 }
 
-SLOW int answer4(frame *frame, struct facts *f, enum answer what, __u32 mtu)
+GLOBAL int answer4(frame *frame, const struct facts *f, __u32 what, __u32 mtu)
 {
-	return answer(frame, p, what, mtu, false);
+	return f ? answer_with(frame, f, what, mtu, false) : VERDICT_DROP;
 }
 
-SLOW int answer6(frame *frame, struct facts *f, enum answer what, __u32 mtu)
+GLOBAL int answer6(frame *frame, const struct facts *f, __u32 what, __u32 mtu)
 {
-	return answer(frame, p, what, mtu, true);
+	return f ? answer_with(frame, f, what, mtu, true) : VERDICT_DROP;
 }
 
-INLINE int answer_any(frame *frame, struct facts *f, enum answer what, __u32 mtu, bool v6)
+/* Makes the answer out of the packet; the verdict. Pointers into it are void. */
+INLINE int answer(frame *frame, const struct facts *f, enum answer what, __u32 mtu, bool v6)
 {
-	return v6 ? answer6(frame, p, what, mtu) : answer4(frame, p, what, mtu);
+	return v6 ? answer6(frame, f, what, mtu) : answer4(frame, f, what, mtu);
 }

@@ -5,21 +5,15 @@
 #include "maps.h"
 
 #define INLINE static __always_inline
-/* Slow paths, kept out of the fast path's instructions and the verifier's
- * product of branches. Never called under a lock: 6.1 refuses calls there. */
-#define SLOW static __attribute__((noinline))
 
 /* Functions that the verifier checks once, by themselves, whoever calls them. They
- * take and return numbers and plain memory only. */
+ * take and return numbers and plain memory only, and their callers keep no pointer
+ * into the packet over one that edits it. */
 #define GLOBAL __attribute__((noinline))
 
-#define COUNT(p, reason)                                   \
-	do {                                               \
-		if ((p)->reasons)                          \
-			(p)->reasons->reason++;            \
-	} while (0)
+#define COUNT(p, reason) ((p)->reasons->reason++)
 
-INLINE struct reasons *reasons_of(__u32 hook)
+INLINE struct hook *hook_of(__u32 hook)
 {
-	return bpf_map_lookup_elem(&reasons_by_hook, &hook);
+	return bpf_map_lookup_elem(&hooks, &hook);
 }

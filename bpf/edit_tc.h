@@ -35,10 +35,10 @@ INLINE bool frame_open(frame *frame, struct packet *p)
 	}
 	p->end = (void *)(long)frame->data_end;
 	p->eth = data;
-	p->l3 = p->eth + 1;
-	p->facts.ifindex = frame->ifindex;
-	p->facts.length = frame->len;
-	p->facts.segments = frame->gso_segs ? frame->gso_segs : 1;
+	p->l3 = p->l4 = p->eth + 1; /* a packet pointer on every path */
+	p->facts->ifindex = frame->ifindex;
+	p->facts->length = frame->len;
+	p->facts->segments = frame->gso_segs ? frame->gso_segs : 1;
 	return p->l3 <= p->end;
 }
 
@@ -69,31 +69,31 @@ INLINE __u32 frame_segment(frame *frame, const struct packet *p)
 	struct tcphdr *tcp = p->l4;
 
 	if (!frame->gso_size)
-		return p->facts.ip_length;
-	if (p->facts.ends.protocol != IPPROTO_TCP || (void *)(tcp + 1) > p->end)
-		return frame->gso_size + p->facts.l4_offset - ETH_HLEN + sizeof(struct udphdr);
-	return frame->gso_size + p->facts.l4_offset - ETH_HLEN + tcp->doff * 4;
+		return p->facts->ip_length;
+	if (p->facts->ends.protocol != IPPROTO_TCP || (void *)(tcp + 1) > p->end)
+		return frame->gso_size + p->facts->l4_offset - ETH_HLEN + sizeof(struct udphdr);
+	return frame->gso_size + p->facts->l4_offset - ETH_HLEN + tcp->doff * 4;
 }
 
 /* A checksum that is only begun is the pseudo header's sum, not inverted. */
-INLINE bool frame_is_partial(const struct packet *p, bool v6)
+INLINE bool frame_is_partial(frame *frame, const struct facts *f, bool v6)
 {
-	__u32 offset = p->facts.ends.protocol == IPPROTO_UDP ? 6 : 16;
-	__sum16 *check = p->l4 + offset;
+	__u32 offset = f->ends.protocol == IPPROTO_UDP ? 6 : 16;
+	__sum16 *check = frame_data(frame) + (f->l4_offset & OFFSET_MASK) + offset;
 
-	if ((void *)(check + 1) > p->end)
+	if ((void *)(check + 1) > frame_end(frame))
 		return false;
-	return *check == csum_fold(csum_pseudo(&p->facts.ends.source, &p->facts.ends.destination,
-					       p->facts.ends.protocol,
-					       p->facts.ip_length + ETH_HLEN - p->facts.l4_offset, v6));
+	return *check == csum_fold(csum_pseudo(&f->ends.source, &f->ends.destination,
+					       f->ends.protocol,
+					       f->ip_length + ETH_HLEN - f->l4_offset, v6));
 }
 
 /* Pointers into the packet are void after these. */
 INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
 			  __u64 addresses, __be16 from_port, __be16 to_port)
 {
-	bool udp = p->facts.ends.protocol == IPPROTO_UDP;
-	__u32 offset = p->facts.l4_offset + (udp ? 6 : 16);
+	bool udp = p->facts->ends.protocol == IPPROTO_UDP;
+	__u32 offset = p->facts->l4_offset + (udp ? 6 : 16);
 	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
 
 	bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses),
@@ -105,7 +105,7 @@ INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
 INLINE void edit_icmp_checksum(frame *frame, struct packet *p, struct icmp_header *icmp,
 			       __u64 message, __u64 addresses)
 {
-	__u32 offset = p->facts.l4_offset + __builtin_offsetof(struct icmp_header, checksum);
+	__u32 offset = p->facts->l4_offset + __builtin_offsetof(struct icmp_header, checksum);
 
 	if (addresses)
 		bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses),

@@ -23,10 +23,10 @@ INLINE bool frame_open(frame *frame, struct packet *p)
 
 	p->end = (void *)(long)frame->data_end;
 	p->eth = data;
-	p->l3 = p->eth + 1;
-	p->facts.ifindex = frame->ingress_ifindex;
-	p->facts.length = frags ? bpf_xdp_get_buff_len(frame) : p->end - data;
-	p->facts.segments = 1;
+	p->l3 = p->l4 = p->eth + 1; /* a packet pointer on every path */
+	p->facts->ifindex = frame->ingress_ifindex;
+	p->facts->length = frags ? bpf_xdp_get_buff_len(frame) : frame->data_end - frame->data;
+	p->facts->segments = 1;
 	return p->l3 <= p->end;
 }
 
@@ -55,11 +55,11 @@ INLINE bool frame_is_for(const struct packet *p, frame *frame, const __u8 *mac)
 /* The IP length of the longest packet that will leave. */
 INLINE __u32 frame_segment(frame *frame, const struct packet *p)
 {
-	return p->facts.ip_length;
+	return p->facts->ip_length;
 }
 
 /* Whether the L4 checksum is only begun, for a device to finish. */
-INLINE bool frame_is_partial(const struct packet *p, bool v6)
+INLINE bool frame_is_partial(frame *frame, const struct facts *f, bool v6)
 {
 	return false;
 }
@@ -72,7 +72,7 @@ INLINE bool frame_is_partial(const struct packet *p, bool v6)
 INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
 			  __u64 addresses, __be16 from_port, __be16 to_port)
 {
-	bool udp = p->facts.ends.protocol == IPPROTO_UDP;
+	bool udp = p->facts->ends.protocol == IPPROTO_UDP;
 
 	if (udp && !*check)
 		return;
@@ -94,7 +94,7 @@ INLINE bool edit_reshape(frame *frame, __u32 front, __u32 length)
 {
 	if (front && bpf_xdp_adjust_head(frame, -(int)front))
 		return false;
-	return !bpf_xdp_adjust_tail(frame, (int)length - (int)(frame->data_end - frame->data));
+	return !bpf_xdp_adjust_tail(frame, (int)length - (int)bpf_xdp_get_buff_len(frame));
 }
 
 INLINE int frame_redirect(frame *frame, __u32 ifindex)

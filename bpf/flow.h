@@ -153,16 +153,6 @@ INLINE enum timeout flow_timeout(__u8 state)
 /* What a reply can compare of a key: all but the vip id. */
 #define CLIENT_MASK(v6) ((v6) ? 0xffffffff0000ffffull : 0x0000ffffffffffffull)
 
-/* A key and its place. */
-struct flow_key {
-	__u64 word;       /* with vip id 0 for a look-up by client */
-	__u64 address[2]; /* IPv6 */
-	__u32 page;
-	__u16 first;      /* bucket numbers in the page */
-	__u16 second;
-	__be16 vip_port;  /* 0 unless the vip is any-port */
-};
-
 /* murmur3's finalizer: every bit of the key reaches every bit of the hash. */
 INLINE __u64 mix(__u64 x)
 {
@@ -281,6 +271,7 @@ struct flow {
 	__u64 value; /* as it was read */
 	__u32 page;
 	__u32 at; /* the slot's offset in its page */
+	__u16 backend;
 };
 
 #define FLOW_NOWHERE (~0u)
@@ -306,6 +297,7 @@ INLINE bool find_in(struct flow *flow, void *page, __u32 number, const struct fl
 			continue;
 		flow->slot = slot;
 		flow->value = value;
+		flow->backend = flow_backend(value);
 		flow->at = offset_of(number, i, v6);
 		return true;
 	}
@@ -358,6 +350,7 @@ INLINE struct backend *find_reply_in(struct flow *flow, __u64 *bucket,
 			continue;
 		flow->slot = slot;
 		flow->value = value;
+		flow->backend = flow_backend(value);
 		return backend;
 	}
 	return NULL;

@@ -1,110 +1,113 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * ICMP errors about our flows (RFC 5508 section 4.2, RFC 4443): the packet that
- * an error quotes is one of ours as the sender of the error saw it, so the outer
- * and the quoted header are translated the opposite way.
- */
+/* Which flow an ICMP error is about, and where it goes. */
 #pragma once
 
-#include "nat.h"
+#include "forward.h"
+#include "quoted.h"
+#include "reply.h"
 
-struct quoted {
-	void *l3;
-	void *l4;
-	struct ends ends;
-	bool first; /* has ports */
-};
-
-INLINE bool quoted_open(struct quoted *q, const struct packet *p, bool v6)
+INLINE int icmp_send(frame *frame, struct packet *p, struct quoted *q,
+		     const struct backend *backend, bool to_real, bool v6)
 {
-	q->l3 = p->l4 + sizeof(struct icmp_header);
-	if (v6) {
-		struct ipv6hdr *ip = q->l3;
+	const struct address *to = to_real ? &backend->real : &backend->vip;
+	__be16 port = to_real ? backend->real_port : backend->vip_port;
+	__u32 segment = frame_segment(frame, p);
+	struct egress *egress = &p->scratch->egress;
+	enum route route;
 
-		if ((void *)(ip + 1) > p->end)
-			return false;
-		__builtin_memcpy(&q->ends.source, &ip->saddr, 16);
-		__builtin_memcpy(&q->ends.destination, &ip->daddr, 16);
-		q->ends.protocol = ip->nexthdr;
-		q->l4 = ip + 1;
-	} else {
-		struct iphdr *ip = q->l3;
-
-		if ((void *)(ip + 1) > p->end || ip->ihl < 5 ||
-		    (ip->frag_off & bpf_htons(IP_OFFSET)))
-			return false;
-		q->ends.source.words[0] = ip->saddr;
-		q->ends.destination.words[0] = ip->daddr;
-		q->ends.protocol = ip->protocol;
-		q->l4 = q->l3 + ip->ihl * 4;
-	}
-	if (q->ends.protocol != IPPROTO_TCP && q->ends.protocol != IPPROTO_UDP)
-		return false;
-	if (q->l4 + 4 > p->end)
-		return false;
-	q->ends.source_port = *(__be16 *)q->l4;
-	q->ends.destination_port = *(__be16 *)(q->l4 + 2);
-	return true;
+	if (!port)
+		port = to_real ? q->ends.source_port : q->ends.destination_port;
+	if (p->facts->hops <= 1) /* no error about an error */
+		return DROP(p, no_route);
+	route = to_real ? route_in(frame, p->facts, backend, segment, egress, v6) :
+			  route_out(frame, p->facts, p->leg, backend, segment, egress, v6);
+	HAND_OVER(p, route);
+	if (route > ROUTE_KERNEL)
+		return DROP(p, no_route);
+	if (to_real)
+		COUNT(p, forward_icmp_in);
+	else
+		COUNT(p, forward_icmp_out);
+	icmp_nat(frame, p, q, egress, to, port, to_real, v6);
+	return send(frame, egress, route);
 }
 
-/* Translates the quoted header; returns the change of the sum over the message. */
-INLINE __u64 quoted_nat(struct quoted *q, struct packet *p, const struct address *to,
-			__be16 port, bool source, bool v6)
+/* An error to a vip, about a packet that we sent from it. */
+INLINE int icmp_to_vip(frame *frame, struct packet *p, __u32 use, bool v6)
 {
-	const struct address *from = source ? &q->ends.source : &q->ends.destination;
-	__be16 from_port = source ? q->ends.source_port : q->ends.destination_port;
-	__u64 addresses = csum_change_address(from, to, v6), sum = addresses;
-	__be16 *ports = q->l4;
-	__sum16 *check = q->l4 + (q->ends.protocol == IPPROTO_UDP ? 6 : 16);
+	struct quoted quoted = {};
+	struct flow_key key = {};
+	struct backend *backend;
+	struct flow flow = {};
+	bool any;
+	__u32 vip;
 
-	if (v6) {
-		struct ipv6hdr *ip = q->l3;
-
-		if ((void *)(ip + 1) > p->end)
-			return 0;
-		__builtin_memcpy(source ? &ip->saddr : &ip->daddr, to, 16);
-	} else {
-		struct iphdr *ip = q->l3;
-		__sum16 old;
-
-		if ((void *)(ip + 1) > p->end)
-			return 0;
-		if (source)
-			ip->saddr = to->words[0];
-		else
-			ip->daddr = to->words[0];
-		old = ip->check;
-		ip->check = csum_apply(old, addresses);
-		sum += csum_change16(old, ip->check);
-	}
-	if ((void *)(ports + 2) > p->end)
-		return 0;
-	ports[source ? 0 : 1] = port;
-	sum += csum_change16(from_port, port);
-	/* The quoted checksum, if the quotation reaches so far. */
-	if ((void *)(check + 1) <= p->end && (q->ends.protocol != IPPROTO_UDP || *check)) {
-		__sum16 old = *check;
-
-		*check = csum_apply(old, addresses + csum_change16(from_port, port));
-		sum += csum_change16(old, *check);
-	}
-	return sum;
+	if (!quoted_open(&quoted, p, v6))
+		return DROP(p, icmp_no_flow);
+	vip = vip_at(&quoted.ends.source, quoted.ends.source_port, quoted.ends.protocol, use,
+		     &any, v6);
+	if (!vip)
+		return PASS(p, echo); /* about a service of the router's own */
+	flow_key(&key, &quoted.ends.destination, quoted.ends.destination_port,
+		 quoted.ends.protocol, any ? quoted.ends.source_port : 0, vip, v6);
+	if (!flow_find(&flow, &key, v6))
+		return DROP(p, icmp_no_flow);
+	backend = backend_of(flow.backend);
+	if (!backend)
+		return DROP(p, internal);
+	return icmp_send(frame, p, &quoted, backend, true, v6);
 }
 
-/* To the real: what a router towards the client, or the client, says of a packet
- * that we sent from the vip. To the client: the same the other way. */
-INLINE void icmp_nat(frame *frame, struct packet *p, struct quoted *q,
-		     const struct egress *egress, const struct address *to, __be16 port,
-		     bool to_real, bool v6)
+/* An error from inside, about a packet that we sent to a real. */
+INLINE int icmp_from_inside(frame *frame, struct packet *p, bool v6)
 {
-	const struct address *from = to_real ? &p->facts.ends.destination : &p->facts.ends.source;
-	__u64 addresses = csum_change_address(from, to, v6), message;
-	struct icmp_header *icmp = p->l4;
+	struct quoted quoted = {};
+	struct backend *backend;
+	struct flow flow = {};
+	__u32 use;
 
-	nat_macs(p, egress);
-	nat_ip(p, to, !to_real, addresses, v6);
-	message = quoted_nat(q, p, to, port, to_real, v6);
-	if ((void *)(icmp + 1) > p->end)
-		return;
-	edit_icmp_checksum(frame, p, icmp, message, v6 ? addresses : 0);
+	if (!quoted_open(&quoted, p, v6))
+		return PASS(p, not_ours);
+	use = address_use(&quoted.ends.destination, v6);
+	if (!(use & (ADDRESS_REAL | ADDRESS_REAL_ANY_PORT)))
+		return PASS(p, not_ours);
+	backend = reply_of(&flow, &quoted.ends.source, quoted.ends.source_port,
+			   &quoted.ends.destination, quoted.ends.destination_port,
+			   quoted.ends.protocol, use, v6);
+	if (!backend)
+		return PASS(p, real_itself);
+	return icmp_send(frame, p, &quoted, backend, false, v6);
+}
+
+/* use: that of the destination, if it is a vip's address, else 0. The packet is
+ * opened again: a GLOBAL function cannot be given pointers into it. */
+INLINE int icmp(frame *frame, __u32 use, bool v6)
+{
+	struct hook *hook = hook_of(HOOK);
+	struct packet p = {
+		.end = frame_end(frame),
+		.eth = frame_data(frame),
+		.l3 = frame_data(frame) + ETH_HLEN,
+	};
+
+	if (!hook)
+		return VERDICT_PASS;
+	p.reasons = &hook->reasons;
+	p.scratch = &hook->scratch;
+	p.facts = &hook->scratch.facts;
+	p.leg = leg_of(p.facts->leg);
+	p.l4 = frame_data(frame) + (p.facts->l4_offset & OFFSET_MASK);
+	if (!p.leg)
+		return VERDICT_PASS;
+	return use ? icmp_to_vip(frame, &p, use, v6) : icmp_from_inside(frame, &p, v6);
+}
+
+GLOBAL int icmp4(frame *frame, __u32 use)
+{
+	return icmp(frame, use, false);
+}
+
+GLOBAL int icmp6(frame *frame, __u32 use)
+{
+	return icmp(frame, use, true);
 }

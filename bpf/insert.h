@@ -15,23 +15,10 @@ enum inserted {
 	INSERT_RACED,  /* flows of this client to other vips came or went: look again */
 };
 
-/* A wish and, after, what came of it. Numbers only: see GLOBAL. */
-struct insert {
-	struct flow_key key;
-	__u64 value; /* to be written */
-	__u64 found; /* what is in the entry now */
-	/* Sum of the backends that this client's flows to other vips have, as seen
-	 * when none was found to collide: compared under the lock. */
-	__u64 neighbours;
-	__u32 now;
-	__u32 at; /* the entry: its offset in the page, or FLOW_NOWHERE */
-	/* What happened besides. */
-	__u32 moved;
-	__u32 evicted;
-};
-
 INLINE __u64 *slot_in(void *page, __u32 at, bool v6)
 {
+	/* Or clang adds before the caller has seen that page is not NULL. */
+	asm volatile("" : "+r"(at));
 	return page + (at & (FLOW_PAGE - SLOT_WORDS(v6) * sizeof(__u64)));
 }
 
@@ -40,7 +27,9 @@ INLINE __u64 *insert_slot(const struct insert *insert, bool v6)
 {
 	void *page = flow_page(&insert->key, v6);
 
-	return page && insert->at != FLOW_NOWHERE ? slot_in(page, insert->at, v6) : NULL;
+	if (!page || insert->at == FLOW_NOWHERE)
+		return NULL;
+	return slot_in(page, insert->at, v6);
 }
 
 INLINE void *lock_of(__u32 page, bool v6)

@@ -7,7 +7,7 @@
 #pragma once
 
 #include <bpf/bpf_helpers.h>
-#include "abi.h"
+#include "scratch.h"
 
 #define MAX_VIPS 65536
 #define MAX_BACKENDS 65536
@@ -184,13 +184,14 @@ struct {
 	__type(value, struct limits);
 } limits SEC(".maps");
 
-/* Element 0 counts the XDP program's packets, 1 the TC program's. */
+/* Element 0 is the XDP program's, 1 the TC program's. Program writes, Go reads the
+ * reasons. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);
 	__type(key, __u32);
-	__type(value, struct reasons);
-} reasons_by_hook SEC(".maps");
+	__type(value, struct hook);
+} hooks SEC(".maps");
 
 /* By backend id. Program writes, Go reads. */
 struct {

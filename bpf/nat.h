@@ -56,10 +56,10 @@ INLINE void nat_macs(struct packet *p, const struct egress *egress)
 INLINE void nat(frame *frame, struct packet *p, const struct egress *egress,
 		const struct address *to, __be16 port, bool source, bool v6)
 {
-	const struct address *from = source ? &p->facts.ends.source : &p->facts.ends.destination;
-	__be16 from_port = source ? p->facts.ends.source_port : p->facts.ends.destination_port;
+	const struct address *from = source ? &p->facts->ends.source : &p->facts->ends.destination;
+	__be16 from_port = source ? p->facts->ends.source_port : p->facts->ends.destination_port;
 	__u64 addresses = csum_change_address(from, to, v6);
-	__sum16 *check = p->l4 + (p->facts.ends.protocol == IPPROTO_UDP ? 6 : 16);
+	__sum16 *check = p->l4 + (p->facts->ends.protocol == IPPROTO_UDP ? 6 : 16);
 
 	nat_macs(p, egress);
 	nat_ip(p, to, source, addresses, v6);

@@ -43,33 +43,10 @@ struct icmp_header {
 	__be32 rest; /* MTU in its low half (IPv4), or whole (IPv6) */
 };
 
-/* The two ends of a packet. */
-struct ends {
-	struct address source;
-	struct address destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u8 protocol;
-};
-
-/* What is known of a packet, without a pointer in it: functions that the verifier
- * checks by themselves can take it. */
-struct facts {
-	struct ends ends;
-	__u32 now;     /* ticks of 2^30 ns, 24 bits */
-	__u32 ifindex; /* where it came in */
-	__u32 leg;
-	__u32 length;  /* of the frame; in TC more may be behind packet.end */
-	__u32 ip_length;
-	__u32 segments; /* more than one only in TC */
-	__u16 l4_offset;
-	__u8 kind;
-	__u8 tcp_flags;
-	__u8 hops; /* TTL or hop limit */
-};
-
+/* A packet and where its headers are. */
 struct packet {
-	struct facts facts;
+	struct facts *facts;
+	struct scratch *scratch;
 	void *end;
 	struct ethhdr *eth;
 	void *l3; /* struct iphdr or ipv6hdr */
@@ -106,32 +83,32 @@ INLINE bool icmp_is_error(__u8 type, bool v6)
 /* The transport header, at p->l4, of length bytes. */
 INLINE enum kind parse_l4(struct packet *p, __u32 length, bool v6)
 {
-	if (p->facts.ends.protocol == IPPROTO_TCP) {
+	if (p->facts->ends.protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = p->l4;
 
 		if ((void *)(tcp + 1) > p->end || length < sizeof(*tcp))
 			return KIND_MALFORMED;
 		if (tcp->doff < 5 || tcp->doff * 4u > length)
 			return KIND_MALFORMED;
-		p->facts.ends.source_port = tcp->source;
-		p->facts.ends.destination_port = tcp->dest;
-		p->facts.tcp_flags = ((__u8 *)tcp)[13];
+		p->facts->ends.source_port = tcp->source;
+		p->facts->ends.destination_port = tcp->dest;
+		p->facts->tcp_flags = ((__u8 *)tcp)[13];
 		return KIND_PORTS;
 	}
-	if (p->facts.ends.protocol == IPPROTO_UDP) {
+	if (p->facts->ends.protocol == IPPROTO_UDP) {
 		struct udphdr *udp = p->l4;
 
 		if ((void *)(udp + 1) > p->end || length < sizeof(*udp))
 			return KIND_MALFORMED;
 		/* GRO leaves the first datagram's length in a merged one. */
 		if (bpf_ntohs(udp->len) < sizeof(*udp) ||
-		    (bpf_ntohs(udp->len) > length && p->facts.segments == 1))
+		    (bpf_ntohs(udp->len) > length && p->facts->segments == 1))
 			return KIND_MALFORMED;
-		p->facts.ends.source_port = udp->source;
-		p->facts.ends.destination_port = udp->dest;
+		p->facts->ends.source_port = udp->source;
+		p->facts->ends.destination_port = udp->dest;
 		return KIND_PORTS;
 	}
-	if (p->facts.ends.protocol == (v6 ? IPPROTO_ICMPV6_ : IPPROTO_ICMP)) {
+	if (p->facts->ends.protocol == (v6 ? IPPROTO_ICMPV6_ : IPPROTO_ICMP)) {
 		struct icmp_header *icmp = p->l4;
 
 		if ((void *)(icmp + 1) > p->end || length < sizeof(*icmp))
@@ -150,9 +127,9 @@ INLINE enum kind parse_fragment(struct packet *p, bool first)
 	__be16 *ports = p->l4;
 
 	if (first && (void *)(ports + 2) <= p->end &&
-	    (p->facts.ends.protocol == IPPROTO_TCP || p->facts.ends.protocol == IPPROTO_UDP)) {
-		p->facts.ends.source_port = ports[0];
-		p->facts.ends.destination_port = ports[1];
+	    (p->facts->ends.protocol == IPPROTO_TCP || p->facts->ends.protocol == IPPROTO_UDP)) {
+		p->facts->ends.source_port = ports[0];
+		p->facts->ends.destination_port = ports[1];
 	}
 	return KIND_FRAGMENT;
 }
@@ -167,16 +144,16 @@ INLINE enum kind parse_ipv4(struct packet *p)
 	header = ip->ihl * 4;
 	if (ip->version != 4 || header < sizeof(*ip))
 		return KIND_BROKEN;
-	p->facts.ends.source.words[0] = ip->saddr;
-	p->facts.ends.destination.words[0] = ip->daddr;
-	p->facts.ends.protocol = ip->protocol;
-	p->facts.hops = ip->ttl;
+	p->facts->ends.source.words[0] = ip->saddr;
+	p->facts->ends.destination.words[0] = ip->daddr;
+	p->facts->ends.protocol = ip->protocol;
+	p->facts->hops = ip->ttl;
 	length = bpf_ntohs(ip->tot_len);
-	if (length < header || length > p->facts.length - ETH_HLEN)
+	if (length < header || length > p->facts->length - ETH_HLEN)
 		return KIND_MALFORMED;
-	p->facts.ip_length = length;
+	p->facts->ip_length = length;
 	p->l4 = p->l3 + header;
-	p->facts.l4_offset = ETH_HLEN + header;
+	p->facts->l4_offset = ETH_HLEN + header;
 	if (p->l4 > p->end)
 		return KIND_MALFORMED;
 	if (ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_OFFSET))
@@ -203,14 +180,14 @@ INLINE enum kind parse_ipv6(struct packet *p)
 		return KIND_BROKEN;
 	if (ip->version != 6)
 		return KIND_BROKEN;
-	__builtin_memcpy(&p->facts.ends.source, &ip->saddr, 16);
-	__builtin_memcpy(&p->facts.ends.destination, &ip->daddr, 16);
-	p->facts.hops = ip->hop_limit;
+	__builtin_memcpy(&p->facts->ends.source, &ip->saddr, 16);
+	__builtin_memcpy(&p->facts->ends.destination, &ip->daddr, 16);
+	p->facts->hops = ip->hop_limit;
 	length = bpf_ntohs(ip->payload_len);
-	p->facts.ends.protocol = next = ip->nexthdr;
-	if (length > p->facts.length - ETH_HLEN - sizeof(*ip))
+	p->facts->ends.protocol = next = ip->nexthdr;
+	if (length > p->facts->length - ETH_HLEN - sizeof(*ip))
 		return KIND_MALFORMED;
-	p->facts.ip_length = length + sizeof(*ip);
+	p->facts->ip_length = length + sizeof(*ip);
 	p->l4 = ip + 1;
 	for (int i = 0; i <= MAX_EXTENSIONS; i++) {
 		struct extension *extension = p->l4 + offset;
@@ -222,7 +199,7 @@ INLINE enum kind parse_ipv6(struct packet *p)
 			return KIND_UNSUPPORTED;
 		if ((void *)(extension + 1) > p->end || offset + 8 > length)
 			return KIND_MALFORMED;
-		p->facts.ends.protocol = extension->next;
+		p->facts->ends.protocol = extension->next;
 		if (next == IPPROTO_FRAGMENT_) {
 			p->l4 += offset + 8;
 			return parse_fragment(
@@ -236,6 +213,6 @@ INLINE enum kind parse_ipv6(struct packet *p)
 	if (offset > length)
 		return KIND_MALFORMED;
 	p->l4 += offset;
-	p->facts.l4_offset = ETH_HLEN + sizeof(*ip) + offset;
+	p->facts->l4_offset = ETH_HLEN + sizeof(*ip) + offset;
 	return parse_l4(p, length - offset, true);
 }

@@ -17,14 +17,6 @@ enum route {
 	ROUTE_TOO_BIG,
 };
 
-struct egress {
-	__u32 ifindex;
-	__u32 mtu;
-	__u8 source[6];
-	__u8 destination[6];
-	struct bpf_redir_neigh neighbour; /* for ROUTE_KERNEL; family 0: route again */
-};
-
 /* A consistent copy of a hop, or false: see abi.h. */
 INLINE bool hop_read(struct egress *egress, const struct hop *hop)
 {
@@ -77,6 +69,7 @@ INLINE enum route route_fib(frame *frame, const struct facts *f,
 		.ifindex = f->ifindex,
 	};
 	struct leg *leg;
+	__u32 id;
 	long code;
 
 	if (v6) {
@@ -98,7 +91,7 @@ INLINE enum route route_fib(frame *frame, const struct facts *f,
 	}
 	if (code != BPF_FIB_LKUP_RET_SUCCESS)
 		return route_of_fib(code);
-	leg = leg_at(fib.ifindex, 0);
+	leg = leg_at(fib.ifindex, 0, &id);
 	return leg && leg->redirects ? ROUTE_HOP : ROUTE_KERNEL;
 }
 
@@ -133,14 +126,14 @@ INLINE bool route_hop(const struct hop *hop, __u32 segment, struct egress *egres
 {
 	if (!hop_read(egress, hop))
 		return false;
-	*route = frame_segment(frame, p) > egress->mtu ? ROUTE_TOO_BIG : ROUTE_HOP;
+	*route = segment > egress->mtu ? ROUTE_TOO_BIG : ROUTE_HOP;
 	return true;
 }
 
 /* To the real: its own hop. */
 INLINE enum route route_in(frame *frame, const struct facts *f,
 			   const struct backend *backend, __u32 segment,
-			    struct egress *egress, bool v6)
+			   struct egress *egress, bool v6)
 {
 	enum route route;
 
@@ -173,7 +166,7 @@ INLINE enum route route_out(frame *frame, const struct facts *f, const struct le
 			    const struct backend *backend, __u32 segment,
 			    struct egress *egress, bool v6)
 {
-		enum route route;
+	enum route route;
 
 	if ((v6 ? leg->default6.sequence : leg->default4.sequence) &&
 	    !client_is_connected(leg, &f->ends.destination, v6) &&

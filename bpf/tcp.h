@@ -43,10 +43,17 @@ INLINE __u8 tcp_from_real(__u8 state, __u8 flags)
 
 INLINE __u8 flow_next_state(__u8 state, const struct packet *p, bool from_client)
 {
-	if (p->facts.ends.protocol == IPPROTO_UDP)
+	if (p->facts->ends.protocol == IPPROTO_UDP)
 		return from_client ? state : FLOW_UDP;
-	return from_client ? tcp_from_client(state, p->facts.tcp_flags) :
-			     tcp_from_real(state, p->facts.tcp_flags);
+	return from_client ? tcp_from_client(state, p->facts->tcp_flags) :
+			     tcp_from_real(state, p->facts->tcp_flags);
+}
+
+/* A client's first packet. */
+INLINE bool is_syn(const struct facts *f)
+{
+	return f->ends.protocol == IPPROTO_TCP &&
+	       (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /* A SYN on such a flow begins a new one. */
@@ -69,11 +76,11 @@ INLINE void flow_update(const struct flow *flow, const struct packet *p, bool fr
 		__u8 next = flow_next_state(state, p, from_client);
 		__u64 new;
 
-		if (next == state && flow_seen(value) == p->facts.now)
+		if (next == state && flow_seen(value) == p->facts->now)
 			return;
 		if (next != state)
 			bits = (bits & 0xf0) | next | FLOW_CHANGED;
-		new = flow_value(flow_backend(value), flow_vip_port(value), bits, p->facts.now);
+		new = flow_value(flow_backend(value), flow_vip_port(value), bits, p->facts->now);
 		if (flow_swap(flow->slot, value, new, v6)) {
 			flow_dirty(flow->page, v6);
 			return;
@@ -86,4 +93,15 @@ INLINE void flow_update(const struct flow *flow, const struct packet *p, bool fr
 			return;
 	}
 	COUNT(p, flow_state_lost);
+}
+
+/* Puts a flow in a last state, unless somebody changed it in this moment. The
+ * caller marks the page dirty. */
+INLINE void flow_end(__u64 *slot, __u64 value, __u8 state, __u32 now, bool v6)
+{
+	if (slot)
+		flow_swap(slot, value,
+			  flow_value(flow_backend(value), flow_vip_port(value),
+				     (flow_bits(value) & 0xf0) | state | FLOW_CHANGED, now),
+			  v6);
 }

@@ -54,15 +54,20 @@ INLINE struct vip *vip_of(__u32 id)
 	return bpf_map_lookup_elem(&vips, &id);
 }
 
-INLINE struct leg *leg_at(__u32 ifindex, __u32 vlan)
+INLINE struct leg *leg_of(__u32 id)
+{
+	return bpf_map_lookup_elem(&legs, &id);
+}
+
+INLINE struct leg *leg_at(__u32 ifindex, __u32 vlan, __u32 *id)
 {
 	struct leg_key key = { .ifindex = ifindex, .vlan = vlan };
-	__u32 *id = bpf_map_lookup_elem(&leg_ids, &key), leg;
+	__u32 *found = bpf_map_lookup_elem(&leg_ids, &key);
 
-	if (!id)
+	if (!found)
 		return NULL;
-	leg = *id;
-	return bpf_map_lookup_elem(&legs, &leg);
+	*id = *found;
+	return leg_of(*found);
 }
 
 INLINE bool in_prefix6(const struct address *address, const struct prefix6 *prefix)

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From a real to a client. */
+#pragma once
+
+#include "flow.h"
+#include "forward.h"
+#include "tcp.h"
+#include "vip.h"
+
+/* The flow that a packet from a real to a client answers, by ends as the real
+ * sees them. The exact port first: a real may serve an any-port vip too. */
+INLINE struct backend *reply_of(struct flow *flow, const struct address *client,
+				__be16 client_port, const struct address *real,
+				__be16 real_port, __u8 protocol, __u32 use, bool v6)
+{
+	struct backend *backend = NULL;
+	struct flow_key key = {};
+
+	if (use & ADDRESS_REAL) {
+		flow_key(&key, client, client_port, protocol, 0, 0, v6);
+		backend = flow_find_reply(flow, &key, real, real_port, v6);
+	}
+	if (!backend && (use & ADDRESS_REAL_ANY_PORT)) {
+		flow_key(&key, client, client_port, protocol, real_port, 0, v6);
+		backend = flow_find_reply(flow, &key, real, 0, v6);
+	}
+	return backend;
+}
+
+/* Inserts failed within the last two ticks. */
+INLINE bool table_is_full(const struct facts *f, bool v6)
+{
+	__u32 zero = 0, full;
+	struct limits *limit = bpf_map_lookup_elem(&limits, &zero);
+
+	if (!limit)
+		return false;
+	full = v6 ? limit->full6 : limit->full4;
+	return full && ((f->now - full) & FLOW_SEEN_MASK) <= 2;
+}
+
+/* Whose a packet without a flow is: a backend's id, or */
+enum unclaimed {
+	UNCLAIMED_OWN = 0,        /* the real's own traffic */
+	UNCLAIMED_AMBIGUOUS = -1, /* a reply to one of several vips */
+};
+
+/* A reply whose flow could not be kept, or the real's own traffic? */
+INLINE int claim(const struct facts *f, __u32 use, bool v6)
+{
+	__u32 *id;
+
+	if (is_syn(f) || (f->ends.protocol == IPPROTO_UDP && !table_is_full(f, v6)) ||
+	    (use & ADDRESS_REAL_ANY_PORT))
+		return UNCLAIMED_OWN;
+	id = name_of(&f->ends.source, f->ends.source_port, f->ends.protocol, false, v6);
+	if (!id)
+		return UNCLAIMED_OWN;
+	return *id ? *id : UNCLAIMED_AMBIGUOUS;
+}
+
+GLOBAL int claim4(const struct facts *f, __u32 use)
+{
+	return f ? claim(f, use, false) : UNCLAIMED_OWN;
+}
+
+GLOBAL int claim6(const struct facts *f, __u32 use)
+{
+	return f ? claim(f, use, true) : UNCLAIMED_OWN;
+}
+
+INLINE int forward_out(frame *frame, struct packet *p, const struct flow *flow,
+		       const struct backend *backend, bool v6)
+{
+	struct egress *egress = &p->scratch->egress;
+	enum route route;
+	__be16 port;
+
+	if (p->facts->hops <= 1)
+		return answer(frame, p->facts, ANSWER_TTL, 0, v6);
+	/* Without a flow the router itself may be meant: only the FIB knows. */
+	if (flow->slot)
+		route = route_out(frame, p->facts, p->leg, backend, frame_segment(frame, p),
+				  egress, v6);
+	else
+		route = route_ask(frame, p->facts, &backend->vip,
+				  &p->facts->ends.destination, egress, v6);
+	HAND_OVER(p, route);
+	if (route == ROUTE_NONE && !flow->slot)
+		return PASS(p, local);
+	if (route > ROUTE_KERNEL)
+		return no_way(frame, p, route, egress->mtu, v6);
+	if (flow->slot) {
+		COUNT(p, flow_hit);
+		flow_update(flow, p, false, v6);
+	} else {
+		COUNT(p, flow_reply_no_flow);
+	}
+	count_traffic(p, flow->backend, false, false);
+	COUNT(p, forward_out);
+	port = backend->vip_port ? backend->vip_port : p->facts->ends.source_port;
+	nat(frame, p, egress, &backend->vip, port, true, v6);
+	return send(frame, egress, route);
+}
+
+/* To the router itself it is no reply; what cannot be told apart is dropped. */
+INLINE int ambiguous(frame *frame, struct packet *p, bool v6)
+{
+	struct egress *egress = &p->scratch->egress;
+	enum route route = route_ask(frame, p->facts, &p->facts->ends.source,
+				     &p->facts->ends.destination, egress, v6);
+
+	return route == ROUTE_NONE ? PASS(p, local) : DROP(p, reply_ambiguous);
+}
+
+/* A real that failed, with its connections to be cut. */
+INLINE bool is_reset(const struct ends *ends, const struct backend *backend)
+{
+	const __u8 both = BACKEND_DOWN | BACKEND_RESET;
+
+	return ends->protocol == IPPROTO_TCP && (backend->flags & both) == both;
+}
+
+INLINE int from_real(frame *frame, struct packet *p, __u32 use, bool v6)
+{
+	const struct ends *ends = &p->facts->ends;
+	struct backend *backend;
+	struct flow flow = {};
+	int id;
+
+	backend = reply_of(&flow, &ends->destination, ends->destination_port, &ends->source,
+			   ends->source_port, ends->protocol, use, v6);
+	if (p->facts->kind == KIND_FRAGMENT)
+		return backend && ends->source_port ? DROP(p, fragment) :
+						      PASS(p, real_itself);
+	if (backend && is_reset(ends, backend)) {
+		flow_end(flow.slot, flow.value, FLOW_CLOSED, p->facts->now, v6);
+		flow_dirty(flow.page, v6);
+		return answer(frame, p->facts, ANSWER_RESET, 0, v6);
+	}
+	if (!backend) {
+		id = v6 ? claim6(p->facts, use) : claim4(p->facts, use);
+		if (id == UNCLAIMED_OWN)
+			return PASS(p, real_itself);
+		if (id == UNCLAIMED_AMBIGUOUS)
+			return ambiguous(frame, p, v6);
+		flow.slot = NULL;
+		flow.backend = id;
+		backend = backend_of(id);
+	}
+	if (!backend)
+		return DROP(p, internal);
+	return forward_out(frame, p, &flow, backend, v6);
+}
