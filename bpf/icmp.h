@@ -16,7 +16,7 @@ INLINE int icmp_send(frame *frame, struct packet *p, struct quoted *q,
 	enum route route;
 
 	if (!port)
-		port = to_real ? q->ends.source_port : q->ends.destination_port;
+		port = to_real ? q->ends->source_port : q->ends->destination_port;
 	if (p->facts->hops <= 1) /* no error about an error */
 		return DROP(p, no_route);
 	route = to_real ? route_in(frame, p->facts, backend, segment, egress, v6) :
@@ -35,7 +35,7 @@ INLINE int icmp_send(frame *frame, struct packet *p, struct quoted *q,
 /* An error to a vip, about a packet that we sent from it. */
 INLINE int icmp_to_vip(frame *frame, struct packet *p, __u32 use, bool v6)
 {
-	struct quoted quoted = {};
+	struct quoted quoted = { .ends = &p->scratch->quoted };
 	struct flow_key key = {};
 	struct backend *backend;
 	struct flow flow = {};
@@ -44,12 +44,12 @@ INLINE int icmp_to_vip(frame *frame, struct packet *p, __u32 use, bool v6)
 
 	if (!quoted_open(&quoted, p, v6))
 		return DROP(p, icmp_no_flow);
-	vip = vip_at(&quoted.ends.source, quoted.ends.source_port, quoted.ends.protocol, use,
+	vip = vip_at(&quoted.ends->source, quoted.ends->source_port, quoted.ends->protocol, use,
 		     &any, v6);
 	if (!vip)
 		return PASS(p, echo); /* about a service of the router's own */
-	flow_key(&key, &quoted.ends.destination, quoted.ends.destination_port,
-		 quoted.ends.protocol, any ? quoted.ends.source_port : 0, vip, v6);
+	flow_key(&key, &quoted.ends->destination, quoted.ends->destination_port,
+		 quoted.ends->protocol, any ? quoted.ends->source_port : 0, vip, v6);
 	if (!flow_find(&flow, &key, v6))
 		return DROP(p, icmp_no_flow);
 	backend = backend_of(flow.backend);
@@ -61,19 +61,19 @@ INLINE int icmp_to_vip(frame *frame, struct packet *p, __u32 use, bool v6)
 /* An error from inside, about a packet that we sent to a real. */
 INLINE int icmp_from_inside(frame *frame, struct packet *p, bool v6)
 {
-	struct quoted quoted = {};
+	struct quoted quoted = { .ends = &p->scratch->quoted };
 	struct backend *backend;
 	struct flow flow = {};
 	__u32 use;
 
 	if (!quoted_open(&quoted, p, v6))
 		return PASS(p, not_ours);
-	use = address_use(&quoted.ends.destination, v6);
+	use = address_use(&quoted.ends->destination, v6);
 	if (!(use & (ADDRESS_REAL | ADDRESS_REAL_ANY_PORT)))
 		return PASS(p, not_ours);
-	backend = reply_of(&flow, &quoted.ends.source, quoted.ends.source_port,
-			   &quoted.ends.destination, quoted.ends.destination_port,
-			   quoted.ends.protocol, use, v6);
+	backend = reply_of(&flow, &quoted.ends->source, quoted.ends->source_port,
+			   &quoted.ends->destination, quoted.ends->destination_port,
+			   quoted.ends->protocol, use, v6);
 	if (!backend)
 		return PASS(p, real_itself);
 	return icmp_send(frame, p, &quoted, backend, false, v6);

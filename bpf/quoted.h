@@ -11,8 +11,7 @@
 struct quoted {
 	void *l3;
 	void *l4;
-	struct ends ends;
-	bool first; /* has ports */
+	struct ends *ends;
 };
 
 INLINE bool quoted_open(struct quoted *q, const struct packet *p, bool v6)
@@ -23,9 +22,9 @@ INLINE bool quoted_open(struct quoted *q, const struct packet *p, bool v6)
 
 		if ((void *)(ip + 1) > p->end)
 			return false;
-		__builtin_memcpy(&q->ends.source, &ip->saddr, 16);
-		__builtin_memcpy(&q->ends.destination, &ip->daddr, 16);
-		q->ends.protocol = ip->nexthdr;
+		__builtin_memcpy(&q->ends->source, &ip->saddr, 16);
+		__builtin_memcpy(&q->ends->destination, &ip->daddr, 16);
+		q->ends->protocol = ip->nexthdr;
 		q->l4 = ip + 1;
 	} else {
 		struct iphdr *ip = q->l3;
@@ -33,17 +32,17 @@ INLINE bool quoted_open(struct quoted *q, const struct packet *p, bool v6)
 		if ((void *)(ip + 1) > p->end || ip->ihl < 5 ||
 		    (ip->frag_off & bpf_htons(IP_OFFSET)))
 			return false;
-		q->ends.source.words[0] = ip->saddr;
-		q->ends.destination.words[0] = ip->daddr;
-		q->ends.protocol = ip->protocol;
+		q->ends->source.words[0] = ip->saddr;
+		q->ends->destination.words[0] = ip->daddr;
+		q->ends->protocol = ip->protocol;
 		q->l4 = q->l3 + ip->ihl * 4;
 	}
-	if (q->ends.protocol != IPPROTO_TCP && q->ends.protocol != IPPROTO_UDP)
+	if (q->ends->protocol != IPPROTO_TCP && q->ends->protocol != IPPROTO_UDP)
 		return false;
 	if (q->l4 + 4 > p->end)
 		return false;
-	q->ends.source_port = *(__be16 *)q->l4;
-	q->ends.destination_port = *(__be16 *)(q->l4 + 2);
+	q->ends->source_port = *(__be16 *)q->l4;
+	q->ends->destination_port = *(__be16 *)(q->l4 + 2);
 	return true;
 }
 
@@ -51,11 +50,11 @@ INLINE bool quoted_open(struct quoted *q, const struct packet *p, bool v6)
 INLINE __u64 quoted_nat(struct quoted *q, struct packet *p, const struct address *to,
 			__be16 port, bool source, bool v6)
 {
-	const struct address *from = source ? &q->ends.source : &q->ends.destination;
-	__be16 from_port = source ? q->ends.source_port : q->ends.destination_port;
+	const struct address *from = source ? &q->ends->source : &q->ends->destination;
+	__be16 from_port = source ? q->ends->source_port : q->ends->destination_port;
 	__u64 addresses = csum_change_address(from, to, v6), sum = addresses;
 	__be16 *ports = q->l4;
-	__sum16 *check = q->l4 + (q->ends.protocol == IPPROTO_UDP ? 6 : 16);
+	__sum16 *check = q->l4 + (q->ends->protocol == IPPROTO_UDP ? 6 : 16);
 
 	if (v6) {
 		struct ipv6hdr *ip = q->l3;
@@ -82,7 +81,7 @@ INLINE __u64 quoted_nat(struct quoted *q, struct packet *p, const struct address
 	ports[source ? 0 : 1] = port;
 	sum += csum_change16(from_port, port);
 	/* The quoted checksum, if the quotation reaches so far. */
-	if ((void *)(check + 1) <= p->end && (q->ends.protocol != IPPROTO_UDP || *check)) {
+	if ((void *)(check + 1) <= p->end && (q->ends->protocol != IPPROTO_UDP || *check)) {
 		__sum16 old = *check;
 
 		*check = csum_apply(old, addresses + csum_change16(from_port, port));

@@ -73,6 +73,7 @@ struct egress {
 
 struct scratch {
 	struct facts facts;
+	struct ends quoted; /* of the packet that an ICMP error quotes */
 	struct insert insert;
 	struct egress egress;
 };
