@@ -90,7 +90,7 @@ struct vip {
 	__u8 protocol;
 	__u8 flags;
 	__u16 timeouts[6]; /* ticks, by enum timeout */
-	__u8 pad[24];
+	__u32 seconds[6];  /* the same, as the daemon was told; it reads them back */
 };
 
 enum backend_flag {
@@ -202,7 +202,7 @@ enum timeout {
 };
 
 /* One record that programs write and read, and Go sets the first part of. */
-struct limits {
+struct insert_limits {
 	__u16 longest[8]; /* ticks, by enum timeout: the longest of any vip */
 	__u32 full4;      /* tick at which an insert last found no slot */
 	__u32 full6;

@@ -99,7 +99,7 @@ INLINE bool slot_evict(__u64 *slot, __u64 value, bool v6)
  * established TCP flow never does while it lives, nor does what the other router
  * has (the sweep ends that first, and tells it).
  */
-INLINE __u32 yields(__u64 value, const struct limits *limits, __u32 now)
+INLINE __u32 yields(__u64 value, const struct insert_limits *limits, __u32 now)
 {
 	__u32 age = flow_age(value, now), class;
 	__u8 state = flow_state(value);
@@ -205,7 +205,7 @@ INLINE __u32 make_room(void *page, const struct flow_key *key, bool v6)
 }
 
 /* Ends the entry that yields most readily, if one yields at least so readily. */
-INLINE __u32 evict(void *page, const struct flow_key *key, const struct limits *limits,
+INLINE __u32 evict(void *page, const struct flow_key *key, const struct insert_limits *limits,
 		   __u32 now, __u32 least, bool v6)
 {
 	__u32 most = least - 1, at = FLOW_NOWHERE;
@@ -247,7 +247,7 @@ INLINE bool find_locked(struct insert *insert, void *page, bool v6)
 
 /* In the order of least harm: a free slot, a dead entry's, one made by a move,
  * one that must yield. */
-INLINE __u32 claim_slot(struct insert *insert, void *page, const struct limits *limits,
+INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_limits *limits,
 			bool v6)
 {
 	const struct flow_key *key = &insert->key;
@@ -272,7 +272,7 @@ INLINE __u32 claim_slot(struct insert *insert, void *page, const struct limits *
 
 /* Under the lock. */
 INLINE enum inserted insert_locked(struct insert *insert, void *page,
-				   const struct limits *limits, bool v6)
+				   const struct insert_limits *limits, bool v6)
 {
 	if (find_locked(insert, page, v6))
 		return INSERT_EXISTS;
@@ -291,7 +291,7 @@ INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 	void *page = flow_page(&insert->key, v6);
 	struct flow_lock *lock = lock_of(insert->key.page, v6);
 	__u32 zero = 0;
-	struct limits *limit = bpf_map_lookup_elem(&limits, &zero);
+	struct insert_limits *limit = bpf_map_lookup_elem(&limits, &zero);
 	enum inserted result;
 
 	if (!page || !lock || !limit)

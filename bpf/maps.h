@@ -181,7 +181,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct limits);
+	__type(value, struct insert_limits);
 } limits SEC(".maps");
 
 /* Element 0 is the XDP program's, 1 the TC program's. Program writes, Go reads the

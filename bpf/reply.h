@@ -31,7 +31,7 @@ INLINE struct backend *reply_of(struct flow *flow, const struct address *client,
 INLINE bool table_is_full(const struct facts *f, bool v6)
 {
 	__u32 zero = 0, full;
-	struct limits *limit = bpf_map_lookup_elem(&limits, &zero);
+	struct insert_limits *limit = bpf_map_lookup_elem(&limits, &zero);
 
 	if (!limit)
 		return false;

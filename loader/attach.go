@@ -1,0 +1,289 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// A Role says what a leg is looked at for (bpf/abi.h, enum leg_role).
+type Role uint8
+
+const (
+	Outside Role = 1 << iota // clients are there
+	Inside                   // reals are there
+	Both    = Outside | Inside
+)
+
+// A Mode is where on the way of a packet the program runs.
+type Mode uint8
+
+const (
+	Auto    Mode = iota // Native, else TC
+	Native              // XDP in the driver
+	TC                  // on skbs
+	Generic             // XDP on skbs
+)
+
+func (m Mode) String() string {
+	return [...]string{"auto", "native", "tc", "generic"}[m&3]
+}
+
+// A Leg is an interface that the program is to run on.
+type Leg struct {
+	Name      string
+	Interface string
+	Ifindex   int
+	Role      Role
+	Mode      Mode
+}
+
+// An Attachment is a leg and the mode that was chosen. Reason says why it is not
+// Native; it is empty if it is.
+type Attachment struct {
+	Leg
+	Mode   Mode
+	Reason string
+}
+
+// leg is an attached leg.
+type leg struct {
+	Attachment
+	id        uint32
+	redirects bool
+	xdp, tcx  link.Link // nil: none
+}
+
+func (l *leg) close() {
+	for _, held := range []link.Link{l.xdp, l.tcx} {
+		if held != nil {
+			_ = held.Close() // the pin keeps it
+		}
+	}
+}
+
+// AttachLeg runs the programs on an interface: XDP if its mode and driver allow
+// it, and TC always. What an earlier daemon attached is kept and gets this
+// version's programs in place. An interface with another owner's XDP program is
+// left as it is.
+func (l *Loader) AttachLeg(want Leg) (Attachment, error) {
+	device, err := netlink.LinkByIndex(want.Ifindex)
+	if err != nil {
+		return Attachment{}, fmt.Errorf("leg %s: find interface %s: %w", want.Name, want.Interface, err)
+	}
+	id, err := l.legID(want.Ifindex)
+	if err != nil {
+		return Attachment{}, err
+	}
+	attached := &leg{Attachment: Attachment{Leg: want}, id: id}
+	attached.redirects = l.memory.legs[id].Redirects != 0 // an earlier daemon's, until known
+	if old, ok := l.legs[want.Ifindex]; ok {
+		old.close()
+		delete(l.legs, want.Ifindex)
+	}
+	l.writeLeg(attached, device)
+	if err := l.attachTC(attached); err != nil {
+		return Attachment{}, fmt.Errorf("leg %s: attach the TC program to %s: %w", want.Name, want.Interface, err)
+	}
+	if err := l.attachXDP(attached, device); err != nil {
+		attached.close()
+		return Attachment{}, fmt.Errorf("leg %s: %w", want.Name, err)
+	}
+	attached.redirects = attached.Attachment.Mode == Native && canTransmit(want.Ifindex)
+	l.legs[want.Ifindex] = attached
+	l.writeLeg(attached, device)
+	if !attached.redirects {
+		l.forgetHops(want.Ifindex)
+	}
+	return attached.Attachment, nil
+}
+
+// writeLeg fills the leg's record but for its routes.
+func (l *Loader) writeLeg(leg *leg, device netlink.Link) {
+	record := &l.memory.legs[leg.id]
+	copy(record.Mac[:], device.Attrs().HardwareAddr)
+	record.Role = uint8(leg.Role)
+	record.Redirects = flags(leg.redirects, 1)
+}
+
+// legID is the id that the interface has, or a free one.
+func (l *Loader) legID(ifindex int) (uint32, error) {
+	key := xdpLegKey{Ifindex: uint32(ifindex)}
+	var id uint32
+	err := l.maps.LegIds.Lookup(key, &id)
+	if err == nil {
+		return id, nil
+	}
+	if !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, fmt.Errorf("read the legs: %w", err)
+	}
+	used := map[uint32]bool{0: true}
+	var other xdpLegKey
+	entries := l.maps.LegIds.Iterate()
+	for entries.Next(&other, &id) {
+		used[id] = true
+	}
+	for id = 1; id < maxLegs; id++ {
+		if !used[id] {
+			l.memory.legs[id] = xdpLeg{}
+			return id, l.maps.LegIds.Put(key, id)
+		}
+	}
+	return 0, fmt.Errorf("more than %d legs", maxLegs-1)
+}
+
+func (l *Loader) attachXDP(leg *leg, device netlink.Link) error {
+	pin := l.pins.link("xdp", leg.Ifindex)
+	if leg.Leg.Mode == TC || (leg.Leg.Mode == Auto && device.Type() == "vlan") {
+		leg.Attachment.Mode, leg.Reason = TC, "the configuration says so"
+		if leg.Leg.Mode == Auto {
+			leg.Reason = "a VLAN: the driver's frames are its parent's"
+		}
+		return removeLink(pin)
+	}
+	mode, flag := Native, link.XDPDriverMode
+	if leg.Leg.Mode == Generic {
+		mode, flag = Generic, link.XDPGenericMode
+		leg.Reason = "the configuration says so"
+	}
+	leg.Attachment.Mode = mode
+	if l.adoptXDP(leg, pin, device) {
+		return nil
+	}
+	err := l.newXDP(leg, pin, flag, l.xdpFor(device))
+	if err != nil && leg.Leg.Mode == Auto && isUnsupported(err) {
+		leg.Attachment.Mode, leg.Reason = TC, fmt.Sprintf("the driver refuses XDP (%v)", errors.Unwrap(err))
+		return nil
+	}
+	return err
+}
+
+// xdpFor chooses the program for packets in several buffers where one page does
+// not hold a frame: drivers refuse the plain one there.
+func (l *Loader) xdpFor(device netlink.Link) *ebpf.Program {
+	const plain = 3000
+	if device.Attrs().MTU > plain {
+		return l.programs.frags
+	}
+	return l.programs.xdp
+}
+
+// adoptXDP puts this version's program in the place of a pinned link's. False:
+// there is none, or none that can be used.
+func (l *Loader) adoptXDP(leg *leg, pin string, device netlink.Link) bool {
+	held, err := link.LoadPinnedLink(pin, nil)
+	if err != nil {
+		return false
+	}
+	if sameMode(device, leg.Attachment.Mode) && held.Update(l.xdpFor(device)) == nil {
+		leg.xdp = held
+		return true
+	}
+	// The device is another one, or the mode changed.
+	_ = held.Unpin()
+	_ = held.Close()
+	return false
+}
+
+// sameMode says whether the XDP program that an interface has runs in this mode.
+func sameMode(device netlink.Link, mode Mode) bool {
+	xdp := device.Attrs().Xdp
+	if xdp == nil || !xdp.Attached {
+		return false
+	}
+	wanted := uint32(1) // XDP_ATTACHED_DRV
+	if mode == Generic {
+		wanted = 2 // XDP_ATTACHED_SKB
+	}
+	return xdp.AttachMode == wanted
+}
+
+func (l *Loader) newXDP(leg *leg, pin string, flag link.XDPAttachFlags, program *ebpf.Program) error {
+	held, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: leg.Ifindex, Flags: flag})
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%s has an XDP program of another owner (see: ip link show %s): detach it, or write `mode: tc` for this leg",
+			leg.Interface, leg.Interface)
+	}
+	if err != nil {
+		return fmt.Errorf("attach XDP to %s: %w", leg.Interface, err)
+	}
+	if err := held.Pin(pin); err != nil {
+		_ = held.Close()
+		return fmt.Errorf("pin the XDP link of %s: %w", leg.Interface, err)
+	}
+	leg.xdp = held
+	l.log.Info("XDP program attached", zap.String("leg", leg.Name),
+		zap.String("interface", leg.Interface), zap.Stringer("mode", leg.Attachment.Mode))
+	return nil
+}
+
+func isUnsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ERANGE) ||
+		errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.ENOMEM)
+}
+
+// Attachments lists the attached legs.
+func (l *Loader) Attachments() []Attachment {
+	var list []Attachment
+	for _, leg := range l.legs {
+		list = append(list, leg.Attachment)
+	}
+	return list
+}
+
+// DetachLeg ends the programs on an interface; frames go to the kernel from then.
+func (l *Loader) DetachLeg(ifindex int) error {
+	if leg, ok := l.legs[ifindex]; ok {
+		leg.close()
+		delete(l.legs, ifindex)
+	}
+	l.forgetHops(ifindex)
+	err := l.maps.LegIds.Delete(xdpLegKey{Ifindex: uint32(ifindex)})
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		err = nil
+	}
+	return errors.Join(err, removeLink(l.pins.link("xdp", ifindex)),
+		removeLink(l.pins.link("tcx", ifindex)), removeFilter(ifindex))
+}
+
+// DetachOthers ends what earlier daemons attached to interfaces that are no legs
+// any more.
+func (l *Loader) DetachOthers() error {
+	entries, err := os.ReadDir(l.pins.links())
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		_, index, _ := strings.Cut(entry.Name(), "-")
+		ifindex, err := strconv.Atoi(index)
+		if _, ok := l.legs[ifindex]; ok || err != nil {
+			continue
+		}
+		if err := l.DetachLeg(ifindex); err != nil {
+			return err
+		}
+		l.log.Info("programs detached from an interface that is no leg", zap.Int("ifindex", ifindex))
+	}
+	return nil
+}
+
+func (p *pins) link(kind string, ifindex int) string {
+	return filepath.Join(p.links(), fmt.Sprintf("%s-%d", kind, ifindex))
+}
+
+// removeLink detaches by removing the pin.
+func removeLink(pin string) error {
+	if err := os.Remove(pin); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unpin: %w", err)
+	}
+	return nil
+}

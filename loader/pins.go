@@ -1,0 +1,143 @@
+package loader
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// pins is the locked pin directory, BPFFS/tarpon:
+//
+//	v1/maps/NAME      every map of bpf/maps.h, and the secrets of the hash
+//	v1/links/xdp-7    the XDP link of the interface with index 7
+//	v1/links/tcx-7    its TC link (kernel 6.6 on)
+//
+// v1 is the layout's version.
+type pins struct {
+	directory *os.File // holds the lock
+	layout    string   // path of v1
+}
+
+const bpfFSMagic = 0xcafe4a11
+
+func openPins(bpffs string) (_ *pins, err error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(bpffs, &stat); err != nil || uint32(stat.Type) != bpfFSMagic {
+		return nil, fmt.Errorf("%s is not a mounted bpffs: mount -t bpf bpf %s", bpffs, bpffs)
+	}
+	path := filepath.Join(bpffs, "tarpon")
+	p := &pins{layout: filepath.Join(path, fmt.Sprintf("v%d", abiVersion))}
+	for _, directory := range []string{path, p.layout, p.maps(), p.links()} {
+		if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("make the pin directory: %w", err)
+		}
+	}
+	if p.directory, err = os.Open(path); err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(p.directory.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		p.directory.Close()
+		return nil, fmt.Errorf("%s is held by another tarpond: stop it, or give this one its own --bpffs", path)
+	}
+	if err := p.refuseOtherLayouts(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// refuseOtherLayouts keeps this version from starting empty beside the flows of
+// another.
+func (p *pins) refuseOtherLayouts() error {
+	entries, err := os.ReadDir(p.directory.Name())
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		other := filepath.Join(p.directory.Name(), entry.Name())
+		if strings.HasPrefix(entry.Name(), "v") && other != p.layout {
+			return fmt.Errorf("%s was made by another version of Tarpon; this one cannot take its flows over yet: start that version, or remove the directory and lose them", other)
+		}
+	}
+	return nil
+}
+
+func (p *pins) maps() string  { return filepath.Join(p.layout, "maps") }
+func (p *pins) links() string { return filepath.Join(p.layout, "links") }
+
+func (p *pins) close() error {
+	if p.directory == nil {
+		return nil
+	}
+	return p.directory.Close()
+}
+
+// openMap adopts a pinned map, or makes and pins one. The kernel must have what
+// the spec says, but for the sizes that were chosen when it was made.
+func (p *pins) openMap(spec *ebpf.MapSpec, log *zap.Logger) (*ebpf.Map, error) {
+	path := filepath.Join(p.maps(), spec.Name)
+	m, err := ebpf.LoadPinnedMap(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		m, err = ebpf.NewMap(spec)
+		if err != nil {
+			return nil, fmt.Errorf("make map %s: %w", spec.Name, err)
+		}
+		if err := m.Pin(path); err != nil {
+			m.Close()
+			return nil, fmt.Errorf("pin map %s: %w", spec.Name, err)
+		}
+		log.Debug("map made", zap.String("map", spec.Name), zap.Uint32("entries", spec.MaxEntries))
+		return m, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open pinned map %s: %w", path, err)
+	}
+	wanted := spec.Copy()
+	if sizedByOptions(spec.Name) {
+		wanted.MaxEntries = m.MaxEntries()
+	}
+	if err := wanted.Compatible(m); err != nil {
+		m.Close()
+		return nil, fmt.Errorf("pinned map %s is not this version's: %w", path, err)
+	}
+	spec.MaxEntries = m.MaxEntries()
+	return m, nil
+}
+
+func sizedByOptions(name string) bool {
+	switch name {
+	case "flows4", "flows6", "dirty4", "dirty6":
+		return true
+	}
+	return false
+}
+
+// secrets are made once for the life of the flow table: its places follow from
+// them.
+func (p *pins) secrets(log *zap.Logger) (secrets [2]uint64, err error) {
+	m, err := p.openMap(&ebpf.MapSpec{
+		Name: "secrets", Type: ebpf.Array, KeySize: 4, ValueSize: 16, MaxEntries: 1,
+	}, log)
+	if err != nil {
+		return secrets, err
+	}
+	defer m.Close()
+	if err := m.Lookup(uint32(0), &secrets); err != nil {
+		return secrets, fmt.Errorf("read the pinned secrets: %w", err)
+	}
+	if secrets != [2]uint64{} {
+		return secrets, nil
+	}
+	var b [16]byte
+	rand.Read(b[:])
+	secrets = [2]uint64{binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:])}
+	return secrets, m.Put(uint32(0), &secrets)
+}

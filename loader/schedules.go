@@ -1,0 +1,119 @@
+package loader
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// lineRest is how long the lines of an old schedule rest before they are used
+// again: a packet that read the old word is long done.
+const lineRest = time.Second
+
+// A lineRange is some neighbouring lines of the schedules' array.
+type lineRange struct {
+	first, count uint32
+}
+
+// scheduleLines knows which lines are whose. The kernel's truth is in the vips'
+// words; this is read from them once.
+type scheduleLines struct {
+	used    map[VipID]lineRange
+	resting []restingRange
+}
+
+type restingRange struct {
+	lineRange
+	until time.Time
+}
+
+// A schedule's word: first line, slots << 32, kind << 56 (bpf/schedule.h).
+func scheduleWord(first uint32, slots int, kind ScheduleKind) uint64 {
+	return uint64(first) | uint64(slots)<<32 | uint64(kind)<<56
+}
+
+func wordKind(word uint64) ScheduleKind { return ScheduleKind(word >> 56) }
+func wordSlots(word uint64) int         { return int(word >> 32 & 0xffffff) }
+func wordFirst(word uint64) uint32      { return uint32(word) }
+
+func linesFor(slots int) uint32 { return uint32((slots + slotsPerLine - 1) / slotsPerLine) }
+
+func (s *scheduleLines) open(vips []xdpVip) {
+	s.used = map[VipID]lineRange{}
+	for id := range vips {
+		if word := vips[id].Schedule; wordSlots(word) > 0 {
+			s.used[VipID(id)] = lineRange{wordFirst(word), linesFor(wordSlots(word))}
+		}
+	}
+}
+
+// take finds free lines, first fit.
+func (s *scheduleLines) take(count uint32, now time.Time) (lineRange, error) {
+	s.resting = slices.DeleteFunc(s.resting, func(r restingRange) bool { return now.After(r.until) })
+	var taken []lineRange
+	for _, r := range s.used {
+		taken = append(taken, r)
+	}
+	for _, r := range s.resting {
+		taken = append(taken, r.lineRange)
+	}
+	slices.SortFunc(taken, func(a, b lineRange) int { return int(a.first) - int(b.first) })
+	free := uint32(0)
+	for _, r := range taken {
+		if r.first >= free+count {
+			break
+		}
+		free = max(free, r.first+r.count)
+	}
+	if free+count > linesTotal {
+		return lineRange{}, fmt.Errorf("schedules of all vips together need more than %d slots; lower weights to smaller numbers in the same ratio", linesTotal*slotsPerLine)
+	}
+	return lineRange{free, count}, nil
+}
+
+func (s *scheduleLines) release(id VipID, now time.Time) {
+	if r, ok := s.used[id]; ok {
+		s.resting = append(s.resting, restingRange{r, now.Add(lineRest)})
+		delete(s.used, id)
+	}
+}
+
+func (s PutSchedule) apply(l *Loader) error {
+	vip := &l.memory.vips[s.ID]
+	if vip.Protocol == 0 {
+		return fmt.Errorf("there is no vip %d", s.ID)
+	}
+	slots := s.Schedule.Slots
+	if len(slots) >= 1<<24 {
+		return fmt.Errorf("%d slots are too many", len(slots))
+	}
+	now := time.Now()
+	lines, err := l.schedules.take(linesFor(len(slots)), now)
+	if err != nil {
+		return err
+	}
+	for i, id := range slots {
+		l.memory.schedules[int(lines.first)+i/slotsPerLine].Backends[i%slotsPerLine] = uint16(id)
+	}
+	atomic.StoreUint64(&vip.Schedule, scheduleWord(lines.first, len(slots), s.Schedule.Kind))
+	l.schedules.release(s.ID, now)
+	if lines.count > 0 {
+		l.schedules.used[s.ID] = lines
+	}
+	return nil
+}
+
+// scheduleOf reads a vip's schedule back; false if it never had one.
+func (l *Loader) scheduleOf(vip *xdpVip) (Schedule, bool) {
+	word := vip.Schedule
+	if wordKind(word) == 0 {
+		return Schedule{}, false
+	}
+	s := Schedule{Kind: wordKind(word)}
+	for i := range wordSlots(word) {
+		line := &l.memory.schedules[int(wordFirst(word))+i/slotsPerLine]
+		s.Slots = append(s.Slots, BackendID(line.Backends[i%slotsPerLine]))
+	}
+	return s, true
+}

@@ -1,0 +1,115 @@
+package loader
+
+import "sync/atomic"
+
+// Live is how many flows a backend has.
+type Live struct {
+	Established, Other int
+}
+
+// Sweep is what a sweep found, after it ended what had timed out.
+type Sweep struct {
+	Flows4, Flows6 int
+	Ended          int
+	Backends       map[BackendID]Live
+}
+
+// A slot that is GONE with the same key in two sweeps is nobody's work under
+// way: whoever ended it died between its two writes.
+type goneSlots struct {
+	four, six map[int]uint64 // slot: key
+}
+
+// Sweep ends every flow that was silent for longer than its vip's timeout, and
+// counts the others. Flows of a vip that has no record end at once.
+func (l *Loader) Sweep() Sweep {
+	sweep := Sweep{Backends: map[BackendID]Live{}}
+	live := make([]Live, maxBackends)
+	sweep.Flows4, l.gone.four = l.sweepTable(&l.memory.flows4, l.gone.four, live, &sweep)
+	sweep.Flows6, l.gone.six = l.sweepTable(&l.memory.flows6, l.gone.six, live, &sweep)
+	for id, count := range live {
+		if count != (Live{}) {
+			sweep.Backends[BackendID(id)] = count
+		}
+	}
+	return sweep
+}
+
+func (l *Loader) sweepTable(t *flowTable, before map[int]uint64, live []Live, sweep *Sweep) (flows int, gone map[int]uint64) {
+	now := clock()
+	gone = map[int]uint64{}
+	for slot := range t.slots() {
+		key := atomic.LoadUint64(t.keyAt(slot))
+		if key == 0 {
+			continue
+		}
+		value := atomic.LoadUint64(t.valueAt(slot))
+		switch state := valueState(value); {
+		case state == stateNone: // being written
+		case state == stateGone:
+			if before[slot] == key {
+				atomic.CompareAndSwapUint64(t.keyAt(slot), key, 0)
+				t.markDirty(slot)
+			} else {
+				gone[slot] = key
+			}
+		case l.isDead(t.vip(key), state, valueAge(value, now)) && t.end(slot, key, value):
+			sweep.Ended++
+		default:
+			flows++
+			if state == Established {
+				live[valueBackend(value)].Established++
+			} else {
+				live[valueBackend(value)].Other++
+			}
+		}
+	}
+	return flows, gone
+}
+
+func (l *Loader) isDead(id VipID, state State, age uint32) bool {
+	vip := &l.memory.vips[id]
+	return vip.Protocol == 0 || age > uint32(vip.Timeouts[state.timeout()])
+}
+
+// Capacity of the flow tables.
+type Capacity struct {
+	Slots4, Slots6 int
+	// Bytes of memory that both take.
+	Bytes int
+	// Moved, Evicted and Full count what inserts had to do: see the reasons
+	// flow_moved, flow_evicted, flow_full.
+	Moved, Evicted, Full uint64
+}
+
+// Capacity says how large the tables are and how hard inserts had it.
+func (l *Loader) Capacity() (Capacity, error) {
+	c := Capacity{
+		Slots4: l.memory.flows4.slots(), Slots6: l.memory.flows6.slots(),
+		Bytes: 8 * (len(l.memory.flows4.words) + len(l.memory.flows6.words)),
+	}
+	reasons, err := l.Reasons()
+	for _, counts := range [][]Count{reasons.XDP, reasons.TC} {
+		for _, count := range counts {
+			switch count.Name {
+			case "flow_moved":
+				c.Moved += count.Packets
+			case "flow_evicted":
+				c.Evicted += count.Packets
+			case "flow_full":
+				c.Full += count.Packets
+			}
+		}
+	}
+	return c, err
+}
+
+// SlotsFor says how many slots each table gets for these options.
+func SlotsFor(maxFlows4, maxFlows6 int) (slots4, slots6 int, err error) {
+	pages4, err := flowPages(maxFlows4, slots4PerPage)
+	if err != nil {
+		return 0, 0, err
+	}
+	pages6, err := flowPages(maxFlows6, slots6PerPage)
+	return int(pages4) * slots4PerPage, int(pages6) * slots6PerPage, err
+}
