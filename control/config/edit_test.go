@@ -82,9 +82,13 @@ func TestEditsChangeOnlyTheirLines(t *testing.T) {
 			"+    on_fail: reset\n"},
 		{"edit vip, block value", func(d []byte) ([]byte, error) { return EditVip(d, "192.0.2.2:25", []Setting{{"check", "none"}}) },
 			"-    check:\n-      type: tcp\n-      port: 2525\n+    check: none\n"},
-		{"add real, block", func(d []byte) ([]byte, error) { return AddReal(d, "shop", []Setting{{"real", "10.0.0.14:8080"}, {"weight", "5"}}) },
+		{"add real, block", func(d []byte) ([]byte, error) {
+			return AddReal(d, "shop", []Setting{{"real", "10.0.0.14:8080"}, {"weight", "5"}})
+		},
 			"+      - {real: 10.0.0.14:8080, weight: 5}\n"},
-		{"add real, flow", func(d []byte) ([]byte, error) { return AddReal(d, "[2001:db8::10]:53/udp", []Setting{{"real", "[2001:db8:1::13]:53"}}) },
+		{"add real, flow", func(d []byte) ([]byte, error) {
+			return AddReal(d, "[2001:db8::10]:53/udp", []Setting{{"real", "[2001:db8:1::13]:53"}})
+		},
 			"-    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\"] # two\n+    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\", \"[2001:db8:1::13]:53\"] # two\n"},
 		{"add real, no list", func(d []byte) ([]byte, error) { return AddReal(d, "192.0.2.2:25", []Setting{{"real", "10.0.0.25:25"}}) },
 			"+    reals:\n+      - 10.0.0.25:25\n"},
@@ -92,11 +96,17 @@ func TestEditsChangeOnlyTheirLines(t *testing.T) {
 			"-      - real: 10.0.0.13:8080\n-        weight: 3\n"},
 		{"delete real, flow", func(d []byte) ([]byte, error) { return DeleteReal(d, "[2001:db8::10]:53/udp", "[2001:db8:1::12]:53") },
 			"-    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\"] # two\n+    reals: [\"[2001:db8:1::11]:53\"] # two\n"},
-		{"edit real, short", func(d []byte) ([]byte, error) { return EditReal(d, "shop", "10.0.0.11:8080", []Setting{{"weight", "0"}}) },
+		{"edit real, short", func(d []byte) ([]byte, error) {
+			return EditReal(d, "shop", "10.0.0.11:8080", []Setting{{"weight", "0"}})
+		},
 			"-      - 10.0.0.11:8080    # one\n+      - {real: 10.0.0.11:8080, weight: 0}    # one\n"},
-		{"edit real, flow", func(d []byte) ([]byte, error) { return EditReal(d, "shop", "10.0.0.12:8080", []Setting{{"weight", "7"}}) },
+		{"edit real, flow", func(d []byte) ([]byte, error) {
+			return EditReal(d, "shop", "10.0.0.12:8080", []Setting{{"weight", "7"}})
+		},
 			"-      - {real: 10.0.0.12:8080, weight: 2}\n+      - {real: 10.0.0.12:8080, weight: 7}\n"},
-		{"edit real, block", func(d []byte) ([]byte, error) { return EditReal(d, "shop", "10.0.0.13:8080", []Setting{{"enabled", "false"}}) },
+		{"edit real, block", func(d []byte) ([]byte, error) {
+			return EditReal(d, "shop", "10.0.0.13:8080", []Setting{{"enabled", "false"}})
+		},
 			"+        enabled: false\n"},
 	}
 	for _, test := range tests {
