@@ -1,154 +1,187 @@
 package config
 
 import (
+	"maps"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 )
 
-func (d *decoder) checks(n *yaml.Node, checks map[string]Check) {
-	keys := fields{}
-	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
-		name := n.Content[i].Value
-		keys[name] = func(n *yaml.Node, path string) {
-			if name == "tcp" || name == "none" {
-				d.fail(n, path, "choose another name", "the check %q exists already", name)
-				return
+const maxText = 2048 // bytes of what a check sends or looks for
+
+func (d *decoder) checks(c *Config) reader {
+	return func(n *yaml.Node, path string) {
+		keys := fields{}
+		for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
+			key := n.Content[i]
+			keys[key.Value] = func(n *yaml.Node, path string) {
+				check := d.check(n, path)
+				check.Name = key.Value
+				if _, builtin := builtinChecks()[key.Value]; builtin {
+					d.failNode(key, path, "choose another name", "the check %q exists already", key.Value)
+					return
+				}
+				if why := badLabel(key.Value); why != "" {
+					d.failNode(key, path, "", "%q: %s", key.Value, why)
+				}
+				c.Checks[key.Value] = check
 			}
-			check := d.check(n, path)
-			check.Name = name
-			checks[name] = check
 		}
+		d.mapping(n, path, keys)
 	}
-	d.mapping(n, "checks", keys)
 }
 
+// httpKeys are those that only http checks have.
+var httpKeys = []string{"method", "path", "host", "status", "body"}
+
 func (d *decoder) check(n *yaml.Node, path string) Check {
-	kind := ""
-	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
-		if n.Content[i].Value == "type" {
-			kind = n.Content[i+1].Value
-		}
+	kind := CheckNone
+	switch typ := valueOf(n, "type"); {
+	case typ == nil:
+	case typ.Value == "https" || typ.Value == "ping" || typ.Value == "exec":
+		d.failNode(typ, path+".type", "write tcp, http or none", "not yet: this version has no checks of type %s", typ.Value)
+		return defaultCheck(CheckNone) // its other keys are those of another type
+	default:
+		choice(d, &kind, []string{"tcp", "http", "none"}, []CheckType{CheckTCP, CheckHTTP, CheckNone})(typ, path+".type")
 	}
-	c := defaultCheck(CheckType(kind))
+	c := defaultCheck(kind)
 	port := 0
 	keys := fields{
-		"type": func(n *yaml.Node, path string) {
-			switch CheckType(kind) {
-			case CheckNone, CheckTCP, CheckHTTP:
-			case "https", "ping", "exec":
-				d.fail(n, path, "write tcp, http or none", "a check of type %s is not supported yet", kind)
-			default:
-				d.fail(n, path, "", "%q: write tcp, http or none", kind)
-			}
-		},
+		"type":     func(*yaml.Node, string) {},
 		"port":     d.integer(&port, 0, 65535),
-		"interval": d.duration(&c.Interval, 100*time.Millisecond, time.Hour),
-		"timeout":  d.duration(&c.Timeout, time.Millisecond, time.Hour),
+		"interval": d.duration(&c.Interval, 100*time.Millisecond, time.Hour, time.Millisecond),
+		"timeout":  d.duration(&c.Timeout, time.Millisecond, time.Hour, time.Millisecond),
 		"rise":     d.integer(&c.Rise, 1, 1000),
 		"fall":     d.integer(&c.Fall, 1, 1000),
 		"jitter":   d.percent(&c.Jitter),
 	}
-	if CheckType(kind) == CheckHTTP {
-		keys["method"] = d.str(&c.Method)
-		keys["path"] = d.str(&c.Path)
-		keys["host"] = d.str(&c.Host)
-		keys["status"] = d.status(&c.Status)
-		keys["body"] = func(n *yaml.Node, path string) {
-			d.str(&c.Body)(n, path)
-			if _, err := regexp.Compile(c.Body); err != nil {
-				d.fail(n, path, "", "not a regular expression: %v", err)
-			}
-		}
-	}
+	d.httpKeys(keys, kind, &c)
 	if !d.mapping(n, path, keys) {
 		return c
 	}
-	if kind == "" {
-		d.fail(n, path+".type", "", "required: tcp, http or none")
-	}
+	d.required(n, path, "type", "tcp, http or none")
 	c.Port = uint16(port)
-	if c.Timeout > c.Interval {
-		d.fail(n, path+".timeout", "", "%s is longer than the interval, %s", c.Timeout, c.Interval)
-	}
-	if CheckType(kind) == CheckHTTP && !strings.HasPrefix(c.Path, "/") {
-		d.fail(n, path+".path", "", "%q: a path begins with /", c.Path)
+	switch {
+	case valueOf(n, "timeout") == nil:
+		c.Timeout = min(c.Timeout, c.Interval)
+	case c.Timeout > c.Interval:
+		d.fail(path+".timeout", "", "%s is longer than the interval, %s", formatDuration(c.Timeout), formatDuration(c.Interval))
 	}
 	return c
 }
 
-func (d *decoder) percent(to *float64) func(*yaml.Node, string) {
+func (d *decoder) httpKeys(keys fields, kind CheckType, c *Check) {
+	if kind != CheckHTTP {
+		for _, key := range httpKeys {
+			keys[key] = func(n *yaml.Node, path string) {
+				d.failNode(n, path, "leave it out, or write type: http", "only http checks have it, this one is of type %s", kind)
+			}
+		}
+		return
+	}
+	keys["method"] = d.matching(&c.Method, methodText, "a method is a word such as GET or HEAD")
+	keys["path"] = d.matching(&c.Path, pathText, "a path begins with / and has no spaces")
+	keys["host"] = d.matching(&c.Host, hostText, "a host is a name or an address")
+	keys["status"] = d.status(&c.Status)
+	keys["body"] = func(n *yaml.Node, path string) {
+		s, ok := d.text(n, path)
+		if !ok {
+			return
+		}
+		if _, err := regexp.Compile(s); err != nil || len(s) > maxText {
+			d.failNode(n, path, "see: https://github.com/google/re2/wiki/Syntax", "%.60q is not a regular expression of at most %d bytes", s, maxText)
+			return
+		}
+		c.Body = s
+	}
+}
+
+// Texts that go into a request as they are must not end it.
+var (
+	methodText = regexp.MustCompile(`^[A-Z]{1,20}$`)
+	pathText   = regexp.MustCompile(`^/[!-~]*$`)
+	hostText   = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]{0,255}$`)
+)
+
+func (d *decoder) matching(to *string, want *regexp.Regexp, else_ string) reader {
 	return func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
-		number, has := strings.CutSuffix(s, "%")
-		percent, err := decimal(number, 50)
-		switch {
-		case !ok:
-		case !has || err != nil:
-			d.fail(n, path, "", "%q: write a percentage from 0%% to 50%%", s)
-		default:
-			*to = float64(percent) / 100
+		if !ok {
+			return
 		}
+		if !want.MatchString(s) || len(s) > maxText {
+			d.failNode(n, path, "", "%.60q: %s", s, else_)
+			return
+		}
+		*to = s
+	}
+}
+
+func (d *decoder) percent(to *float64) reader {
+	return func(n *yaml.Node, path string) {
+		s, ok := d.text(n, path)
+		if !ok {
+			return
+		}
+		number, has := strings.CutSuffix(s, "%")
+		percent, err := decimal(number, 0, 50)
+		if !has || err != nil {
+			d.failNode(n, path, "", "%q: write a percentage from 0%% to 50%%", s)
+			return
+		}
+		*to = float64(percent) / 100
 	}
 }
 
 // status reads 200, 200-299, or a list of such.
-func (d *decoder) status(to *[]StatusRange) func(*yaml.Node, string) {
-	one := func(n *yaml.Node, path string) (StatusRange, bool) {
+func (d *decoder) status(to *[]StatusRange) reader {
+	var list []StatusRange
+	one := func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
 		if !ok {
-			return StatusRange{}, false
+			return
 		}
 		first, last, has := strings.Cut(s, "-")
 		if !has {
 			last = first
 		}
-		a, errA := strconv.Atoi(first)
-		b, errB := strconv.Atoi(last)
-		if errA != nil || errB != nil || a < 100 || b > 599 || a > b {
-			d.fail(n, path, "", "%q: write a status such as 200 or 200-299", s)
-			return StatusRange{}, false
-		}
-		return StatusRange{a, b}, true
-	}
-	return func(n *yaml.Node, path string) {
-		*to = nil
-		if n.Kind != yaml.SequenceNode {
-			if r, ok := one(n, path); ok {
-				*to = []StatusRange{r}
-			}
+		a, errA := decimal(first, 100, 599)
+		b, errB := decimal(last, 100, 599)
+		if errA != nil || errB != nil || a > b {
+			d.failNode(n, path, "", "%q: write a status such as 200 or 200-299", s)
 			return
 		}
-		d.sequence(n, path, func(n *yaml.Node, path string) {
-			if r, ok := one(n, path); ok {
-				*to = append(*to, r)
-			}
-		})
+		list = append(list, StatusRange{a, b})
+	}
+	return func(n *yaml.Node, path string) {
+		if n.Kind != yaml.SequenceNode {
+			one(n, path)
+		} else if d.sequence(n, path, one); len(n.Content) == 0 {
+			d.failNode(n, path, "", "at least one status is needed, such as 200-299")
+		}
+		*to = list
 	}
 }
 
 // checkOf reads a check's name, or a check written in place.
-func (d *decoder) checkOf(to *Check, checks map[string]Check) func(*yaml.Node, string) {
+func (d *decoder) checkOf(to *Check, c *Config) reader {
 	return func(n *yaml.Node, path string) {
 		if n.Kind == yaml.MappingNode {
 			*to = d.check(n, path)
 			return
 		}
+		*to = c.Checks["none"] // what follows from a fault is no fault
 		name, ok := d.text(n, path)
 		if !ok {
 			return
 		}
-		check, ok := checks[name]
+		check, ok := c.Checks[name]
 		if !ok {
-			known := []string{}
-			for k := range checks {
-				known = append(known, k)
-			}
-			d.fail(n, path, "define it under `checks:`, or write {type: ...} here",
-				"there is no check %q%s", name, strings.Replace(didYouMean(name, known), "known keys", "known checks", 1))
+			d.failNode(n, path, "define it under `checks:`, or write {type: ...} here",
+				"there is no check %q%s", name, didYouMean(name, slices.Collect(maps.Keys(c.Checks))))
 			return
 		}
 		*to = check

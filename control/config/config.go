@@ -1,21 +1,42 @@
-// Package config is the configuration file: its types, its strict parser, and
-// edits of its bytes. Everything here is a function from values to values.
+// Package config is the configuration file: its types, its strict parser, its
+// checks, and edits of its bytes. Everything here is a function from values to
+// values; nothing is read from the machine or from a disk.
 package config
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
-// A Config is one valid configuration with every default filled in.
+// A Config is one configuration with every default filled in: what a reader finds
+// is what counts. The values of `defaults` and of `flows.timeouts` have gone into
+// the vips, those of a vip into its reals.
 type Config struct {
+	Version  int // of the format
 	Legs     []Leg
 	Floating []Floating
 	Flows    Flows
-	Checks   map[string]Check // named ones; tcp and none are always there
+	Checks   map[string]Check // by name; tcp and none are always there
 	Vips     []Vip
+
+	places map[string]Place
+}
+
+// A Place is where a file has something; the zero value is nowhere.
+type Place struct{ Line, Column int }
+
+// Place is where the file has the value of a path, such as vips[0].reals[1].
+func (c *Config) Place(path string) Place { return c.places[path] }
+
+// Equal says whether two configurations mean the same, wherever they have it.
+func (c *Config) Equal(other *Config) bool {
+	a, b := *c, *other
+	a.places, b.places = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // A Leg is an interface of the router, by the name that both routers share.
@@ -41,6 +62,7 @@ type Flows struct {
 // A CheckType says how a real is probed.
 type CheckType string
 
+// The types of checks.
 const (
 	CheckNone CheckType = "none"
 	CheckTCP  CheckType = "tcp"
@@ -56,14 +78,14 @@ type Check struct {
 	Timeout  time.Duration
 	Rise     int
 	Fall     int
-	Jitter   float64 // of the interval, 0..1
+	Jitter   float64 // of the interval, 0..0.5
 
-	// http
+	// http; zero for other types
 	Method string
 	Path   string
-	Host   string
+	Host   string // "": the real's address
 	Status []StatusRange
-	Body   string // RE2
+	Body   string // RE2; "": not read
 }
 
 // A StatusRange is a range of HTTP status codes, both ends in it.
@@ -74,19 +96,17 @@ type Vip struct {
 	Endpoint  loader.Endpoint
 	Name      string
 	Enabled   bool
-	Leg       string // "": by its network; LegNone: on lo
+	Leg       string // "": by its network, see ValidateHost; LegNone: on lo
 	Prefix    int
 	Scheduler string
 	Check     Check
-	InitialUp bool
+	InitialUp bool // initial: up
 	Reset     bool // on_fail: reset
 	DropEmpty bool // when_empty: drop
 	Timeouts  loader.Timeouts
 
 	SharesOwnAddress bool
 	Reals            []Real
-
-	Line int // where the file has it
 }
 
 // LegNone is the leg of a vip that is routed to us.
@@ -97,11 +117,9 @@ const LegNone = "none"
 type Real struct {
 	Address netip.AddrPort
 	Name    string
-	Weight  int
+	Weight  int // 0: no new flows
 	Enabled bool
 	Check   Check
-
-	Line int
 }
 
 // String is how the file writes the real's address.
@@ -112,54 +130,28 @@ func (r Real) String() string {
 	return r.Address.String()
 }
 
-// Defaults, as docs/config.md lists them.
-const (
-	defaultMaxIPv4 = 1 << 20
-	defaultMaxIPv6 = 1 << 18
-)
-
-// DefaultTimeouts are those of flows.timeouts.
-var defaultTimeouts = loader.Timeouts{
-	Handshake: 60 * time.Second, Established: 15 * time.Minute, Closing: 2 * time.Minute,
-	Closed: 10 * time.Second, UDP: 5 * time.Minute, UDPUnreplied: 30 * time.Second,
-}
-
-func defaultCheck(kind CheckType) Check {
-	return Check{
-		Type: kind, Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Jitter: 0.1,
-		Method: "GET", Path: "/", Status: []StatusRange{{200, 299}},
-	}
-}
-
 // Leg finds a leg by its name.
 func (c *Config) Leg(name string) (Leg, bool) {
-	for _, leg := range c.Legs {
-		if leg.Name == name {
-			return leg, true
-		}
+	i := slices.IndexFunc(c.Legs, func(leg Leg) bool { return leg.Name == name })
+	if i < 0 {
+		return Leg{}, false
 	}
-	return Leg{}, false
+	return c.Legs[i], true
 }
 
 // FindVip finds a vip by its name or endpoint; -1: there is none.
 func (c *Config) FindVip(reference string) int {
 	endpoint, err := ParseVip(reference)
-	for i, vip := range c.Vips {
-		if (vip.Name != "" && vip.Name == reference) || (err == nil && vip.Endpoint == endpoint) {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(c.Vips, func(v Vip) bool {
+		return (v.Name != "" && v.Name == reference) || (err == nil && v.Endpoint == endpoint)
+	})
 }
 
 // FindReal finds a real of a vip by its name or address; without a port it has
 // the vip's. -1: there is none.
 func (v *Vip) FindReal(reference string) int {
 	address, err := ParseReal(reference, v.Endpoint.Port())
-	for i, real := range v.Reals {
-		if (real.Name != "" && real.Name == reference) || (err == nil && real.Address == address) {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(v.Reals, func(r Real) bool {
+		return (r.Name != "" && r.Name == reference) || (err == nil && r.Address == address)
+	})
 }

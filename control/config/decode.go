@@ -3,47 +3,59 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v4"
 )
 
 // decoder reads nodes and gathers every fault instead of stopping at the first.
 type decoder struct {
-	errors *Errors
+	report
+	lines [][]byte
+	bare  map[Place]Place // IPv6 addresses without quotes: where they are read -> where they are
 }
 
-func (d *decoder) fail(n *yaml.Node, path, remedy, format string, args ...any) {
-	fault := Error{Path: path, Message: fmt.Sprintf(format, args...), Remedy: remedy}
-	if n != nil {
-		fault.Line, fault.Column = n.Line, n.Column
-	}
-	d.errors.List = append(d.errors.List, fault)
+func (d *decoder) failNode(n *yaml.Node, path, remedy, format string, args ...any) {
+	d.failAt(place(n), path, remedy, format, args...)
 }
+
+// A reader reads the value of a path.
+type reader func(n *yaml.Node, path string)
 
 // fields are a mapping's keys and what reads each value.
-type fields map[string]func(n *yaml.Node, path string)
+type fields map[string]reader
 
-// mapping reads a mapping strictly: no unknown keys, none twice.
+// mapping reads a mapping strictly: no unknown keys, none twice. Nothing written
+// is a mapping without keys.
 func (d *decoder) mapping(n *yaml.Node, path string, keys fields) bool {
+	if isNull(n) {
+		return true
+	}
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, path, "", "keys with values are needed here")
+		d.failNode(n, path, "", "keys with values are needed here")
 		return false
 	}
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := join(path, key.Value)
+		if key.Kind != yaml.ScalarNode {
+			d.failNode(key, path, "", "a key is one word")
+			continue
+		}
 		if line, ok := seen[key.Value]; ok {
-			d.fail(key, at, "", "already given at line %d", line)
+			d.failNode(key, at, "", "already given at line %d", line)
 			continue
 		}
 		seen[key.Value] = key.Line
 		read, ok := keys[key.Value]
 		if !ok {
-			d.fail(key, at, "", "unknown key%s", didYouMean(key.Value, names(keys)))
+			d.failNode(key, at, "", "unknown key%s", didYouMean(key.Value, names(keys)))
 			continue
 		}
+		d.places[at] = place(value)
 		read(value, at)
 	}
 	return true
@@ -54,7 +66,6 @@ func names(keys fields) []string {
 	for key := range keys {
 		list = append(list, key)
 	}
-	slices.Sort(list)
 	return list
 }
 
@@ -65,31 +76,76 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// sequence reads a list; an empty value is an empty list.
-func (d *decoder) sequence(n *yaml.Node, path string, item func(n *yaml.Node, path string)) {
+// sequence reads a list; nothing written is an empty list.
+func (d *decoder) sequence(n *yaml.Node, path string, item reader) {
 	if isNull(n) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		d.fail(n, path, "", "a list is needed here")
+		d.failNode(n, path, "", "a list is needed here")
 		return
 	}
 	for i, child := range n.Content {
-		item(child, fmt.Sprintf("%s[%d]", path, i))
+		at := fmt.Sprintf("%s[%d]", path, i)
+		d.places[at] = place(child)
+		item(child, at)
 	}
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+// valueOf is a mapping's value of a key, nil if it has none.
+func valueOf(n *yaml.Node, key string) *yaml.Node {
+	if at := indexOf(n, key); at >= 0 {
+		return n.Content[at+1]
+	}
+	return nil
+}
+
+// indexOf is where a mapping has a key; -1: nowhere.
+func indexOf(n *yaml.Node, key string) int {
+	for i := 0; n != nil && n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Kind == yaml.ScalarNode && n.Content[i].Value == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// required says that a mapping lacks a key.
+func (d *decoder) required(n *yaml.Node, path, key, hint string) {
+	if valueOf(n, key) == nil {
+		d.failNode(n, join(path, key), "", "required: %s", hint)
+	}
+}
 
 func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 	if n.Kind != yaml.ScalarNode || isNull(n) {
-		d.fail(n, path, "", "one value is needed here")
+		d.failNode(n, path, "", "one value is needed here")
 		return "", false
 	}
 	return n.Value, true
 }
 
-func (d *decoder) str(to *string) func(*yaml.Node, string) {
+// address reads the text of a vip or real.
+func (d *decoder) address(n *yaml.Node, path, what string, read func(string) error) {
+	at, bare := d.bare[place(n)]
+	switch {
+	case bare:
+		d.failBare(at, path, what)
+		return
+	case n.Kind == yaml.SequenceNode, n.Kind == yaml.MappingNode:
+		d.failBare(place(n), path, what)
+		return
+	}
+	text, ok := d.text(n, path)
+	if !ok {
+		return
+	}
+	if err := read(text); err != nil {
+		d.failNode(n, path, "", "%v", err)
+	}
+}
+
+func (d *decoder) str(to *string) reader {
 	return func(n *yaml.Node, path string) {
 		if s, ok := d.text(n, path); ok {
 			*to = s
@@ -97,40 +153,83 @@ func (d *decoder) str(to *string) func(*yaml.Node, string) {
 	}
 }
 
-func (d *decoder) boolean(to *bool) func(*yaml.Node, string) { return d.choice(to, "true", "false") }
+const maxLabel = 63
 
-// choice reads one of two words; the first is true.
-func (d *decoder) choice(to *bool, yes, no string) func(*yaml.Node, string) {
-	return func(n *yaml.Node, path string) {
-		switch s, ok := d.text(n, path); {
-		case !ok:
-		case s == yes, s == no:
-			*to = s == yes
-		default:
-			d.fail(n, path, "", "%q: write %s or %s", s, yes, no)
-		}
-	}
-}
-
-func (d *decoder) integer(to *int, least, most int) func(*yaml.Node, string) {
+// label reads a name that people give: it must not look like an address, since it
+// may be used wherever one is asked for. Empty is none.
+func (d *decoder) label(to *string) reader {
 	return func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
 		if !ok {
 			return
 		}
-		number, err := decimal(s, most)
-		switch {
-		case err != nil:
-			d.fail(n, path, "", "%v", err)
-		case number < least:
-			d.fail(n, path, "", "%d: at least %d", number, least)
-		default:
-			*to = number
+		if why := badLabel(s); s != "" && why != "" {
+			d.failNode(n, path, "", "%q: %s", s, why)
+			return
 		}
+		*to = s
 	}
 }
 
-func (d *decoder) duration(to *time.Duration, least, most time.Duration) func(*yaml.Node, string) {
+// badLabel says why a text cannot be a name; empty: it can.
+func badLabel(s string) string {
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.", r)
+	}
+	if s == "" || len(s) > maxLabel || strings.ContainsFunc(s, odd) || strings.HasPrefix(s, "-") {
+		return fmt.Sprintf("a name has letters, digits, - _ . and at most %d bytes", maxLabel)
+	}
+	if _, err := parseAddrPort(s, 0); err == nil {
+		return "a name must not be an address"
+	}
+	return ""
+}
+
+// choice reads one of several words into a value.
+func choice[T any](d *decoder, to *T, words []string, values []T) reader {
+	return func(n *yaml.Node, path string) {
+		s, ok := d.text(n, path)
+		if !ok {
+			return
+		}
+		at := slices.Index(words, s)
+		if at < 0 {
+			d.failNode(n, path, "", "%q: write %s", s, orList(words))
+			return
+		}
+		*to = values[at]
+	}
+}
+
+// orList is "a, b or c".
+func orList(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+func (d *decoder) boolean(to *bool, yes, no string) reader {
+	return choice(d, to, []string{yes, no}, []bool{true, false})
+}
+
+func (d *decoder) integer(to *int, least, most int) reader {
+	return func(n *yaml.Node, path string) {
+		s, ok := d.text(n, path)
+		if !ok {
+			return
+		}
+		number, err := decimal(s, least, most)
+		if err != nil {
+			d.failNode(n, path, "", "%v", err)
+			return
+		}
+		*to = number
+	}
+}
+
+func (d *decoder) duration(to *time.Duration, least, most, step time.Duration) reader {
 	return func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
 		if !ok {
@@ -139,9 +238,11 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) func(*y
 		value, err := time.ParseDuration(s)
 		switch {
 		case err != nil:
-			d.fail(n, path, "", "%q: write a time with its unit, such as 500ms, 2s or 15m", s)
+			d.failNode(n, path, "", "%q: write a time with its unit, such as 500ms, 2s or 15m", s)
 		case value < least || value > most:
-			d.fail(n, path, "", "%s: from %s to %s", s, least, most)
+			d.failNode(n, path, "", "%s: write a time from %s to %s", s, formatDuration(least), formatDuration(most))
+		case value%step != 0:
+			d.failNode(n, path, "", "%s: write a multiple of %s", s, formatDuration(step))
 		default:
 			*to = value
 		}
@@ -150,5 +251,5 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) func(*y
 
 // later refuses what the format has but this version does not do yet.
 func (d *decoder) later(n *yaml.Node, path string) {
-	d.fail(n, path, "leave it out", "not supported yet by this version")
+	d.failNode(n, path, "leave it out", "not yet: this version does not have it")
 }

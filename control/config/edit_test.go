@@ -33,6 +33,13 @@ vips:
       port: 2525
 `
 
+func set(pairs ...string) (settings []Setting) {
+	for i := 0; i < len(pairs); i += 2 {
+		settings = append(settings, Setting{Key: pairs[i], Value: pairs[i+1]})
+	}
+	return settings
+}
+
 func edited(t *testing.T, data []byte, err error) string {
 	t.Helper()
 	if err != nil {
@@ -70,42 +77,42 @@ func TestEditsChangeOnlyTheirLines(t *testing.T) {
 		want string
 	}{
 		{"add vip", func(d []byte) ([]byte, error) {
-			return AddVip(d, "192.0.2.9:443/tcp", []Setting{{"scheduler", "rr"}}, [][]Setting{{{"real", "10.0.0.11:443"}}})
+			return AddVip(d, "192.0.2.9:443/tcp", set("scheduler", "rr"), []NewReal{{Real: "10.0.0.11:443"}})
 		}, "+  - vip: 192.0.2.9:443/tcp\n+    scheduler: rr\n+    reals:\n+      - 10.0.0.11:443\n"},
 		{"delete vip", func(d []byte) ([]byte, error) { return DeleteVip(d, "[2001:db8::10]:53/udp") },
 			"-  - vip: \"[2001:db8::10]:53/udp\"\n-    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\"] # two\n"},
 		{"delete last vip", func(d []byte) ([]byte, error) { return DeleteVip(d, "192.0.2.2:25") },
 			"-  - vip: 192.0.2.2:25\n-    check:\n-      type: tcp\n-      port: 2525\n"},
-		{"edit vip", func(d []byte) ([]byte, error) { return EditVip(d, "shop", []Setting{{"scheduler", "wrr"}}) },
+		{"edit vip", func(d []byte) ([]byte, error) { return EditVip(d, "shop", set("scheduler", "wrr")) },
 			"-    scheduler: mh\n+    scheduler: wrr\n"},
-		{"edit vip, new key", func(d []byte) ([]byte, error) { return EditVip(d, "shop", []Setting{{"on_fail", "reset"}}) },
+		{"edit vip, new key", func(d []byte) ([]byte, error) { return EditVip(d, "shop", set("on_fail", "reset")) },
 			"+    on_fail: reset\n"},
-		{"edit vip, block value", func(d []byte) ([]byte, error) { return EditVip(d, "192.0.2.2:25", []Setting{{"check", "none"}}) },
+		{"edit vip, block value", func(d []byte) ([]byte, error) { return EditVip(d, "192.0.2.2:25", set("check", "none")) },
 			"-    check:\n-      type: tcp\n-      port: 2525\n+    check: none\n"},
 		{"add real, block", func(d []byte) ([]byte, error) {
-			return AddReal(d, "shop", []Setting{{"real", "10.0.0.14:8080"}, {"weight", "5"}})
+			return AddReal(d, "shop", NewReal{"10.0.0.14:8080", set("weight", "5")})
 		},
 			"+      - {real: 10.0.0.14:8080, weight: 5}\n"},
 		{"add real, flow", func(d []byte) ([]byte, error) {
-			return AddReal(d, "[2001:db8::10]:53/udp", []Setting{{"real", "[2001:db8:1::13]:53"}})
+			return AddReal(d, "[2001:db8::10]:53/udp", NewReal{Real: "[2001:db8:1::13]:53"})
 		},
 			"-    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\"] # two\n+    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\", \"[2001:db8:1::13]:53\"] # two\n"},
-		{"add real, no list", func(d []byte) ([]byte, error) { return AddReal(d, "192.0.2.2:25", []Setting{{"real", "10.0.0.25:25"}}) },
+		{"add real, no list", func(d []byte) ([]byte, error) { return AddReal(d, "192.0.2.2:25", NewReal{Real: "10.0.0.25:25"}) },
 			"+    reals:\n+      - 10.0.0.25:25\n"},
 		{"delete real, block", func(d []byte) ([]byte, error) { return DeleteReal(d, "shop", "10.0.0.13:8080") },
 			"-      - real: 10.0.0.13:8080\n-        weight: 3\n"},
 		{"delete real, flow", func(d []byte) ([]byte, error) { return DeleteReal(d, "[2001:db8::10]:53/udp", "[2001:db8:1::12]:53") },
 			"-    reals: [\"[2001:db8:1::11]:53\", \"[2001:db8:1::12]:53\"] # two\n+    reals: [\"[2001:db8:1::11]:53\"] # two\n"},
 		{"edit real, short", func(d []byte) ([]byte, error) {
-			return EditReal(d, "shop", "10.0.0.11:8080", []Setting{{"weight", "0"}})
+			return EditReal(d, "shop", "10.0.0.11:8080", set("weight", "0"))
 		},
 			"-      - 10.0.0.11:8080    # one\n+      - {real: 10.0.0.11:8080, weight: 0}    # one\n"},
 		{"edit real, flow", func(d []byte) ([]byte, error) {
-			return EditReal(d, "shop", "10.0.0.12:8080", []Setting{{"weight", "7"}})
+			return EditReal(d, "shop", "10.0.0.12:8080", set("weight", "7"))
 		},
 			"-      - {real: 10.0.0.12:8080, weight: 2}\n+      - {real: 10.0.0.12:8080, weight: 7}\n"},
 		{"edit real, block", func(d []byte) ([]byte, error) {
-			return EditReal(d, "shop", "10.0.0.13:8080", []Setting{{"enabled", "false"}})
+			return EditReal(d, "shop", "10.0.0.13:8080", set("enabled", "false"))
 		},
 			"+        enabled: false\n"},
 	}
@@ -130,7 +137,7 @@ func TestEditsOfASmallFile(t *testing.T) {
 		data, err := AddVip([]byte(start), "192.0.2.1:80/tcp", nil, nil)
 		edited(t, data, err)
 		for _, real := range []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"} {
-			data, err = AddReal(data, "192.0.2.1:80", []Setting{{"real", real + ":80"}})
+			data, err = AddReal(data, "192.0.2.1:80", NewReal{Real: real + ":80"})
 			edited(t, data, err)
 		}
 		for _, real := range []string{"10.0.0.3", "10.0.0.1", "10.0.0.2"} {

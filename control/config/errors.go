@@ -7,17 +7,19 @@ import (
 	"strings"
 )
 
-// An Error is one fault of a file. Line 0: the file as a whole.
+// An Error is one fault of a file: where, what, and what to do about it.
 type Error struct {
-	Line, Column int
-	Path         string // vips[0].reals[1]
-	Message      string
-	Remedy       string // may be empty
+	Place          // zero: the file as a whole
+	Path    string // vips[0].reals[1]; may be empty
+	Message string
+	Remedy  string // may be empty
+	Excerpt string // the file's line, where it should be shown; may be empty
 }
 
 // Errors are all faults of a file, sorted by place.
 type Errors struct {
 	File string
+	Note string // what goes on instead, such as: revision 41 goes on
 	List []Error
 }
 
@@ -28,66 +30,65 @@ func (e *Errors) Error() string {
 		plural = ""
 	}
 	fmt.Fprintf(&b, "%s: %d error%s, nothing was changed", e.File, len(e.List), plural)
+	if e.Note != "" {
+		fmt.Fprintf(&b, " (%s)", e.Note)
+	}
+	b.WriteString("\n")
 	for _, fault := range e.List {
-		place := ""
-		if fault.Line > 0 {
-			place = fmt.Sprintf("%d:%d", fault.Line, fault.Column)
-		}
-		fmt.Fprintf(&b, "\n%-7s", place)
-		if fault.Path != "" {
-			b.WriteString(fault.Path + ": ")
-		}
-		b.WriteString(fault.Message)
-		if fault.Remedy != "" {
-			fmt.Fprintf(&b, "\n       %s", fault.Remedy)
-		}
+		b.WriteString("\n" + fault.String())
 	}
 	return b.String()
 }
 
-func (e *Errors) sorted() *Errors {
-	slices.SortStableFunc(e.List, func(a, b Error) int {
+// String is a fault in one or more lines, its place first.
+func (e Error) String() string {
+	const margin = "       "
+	var b strings.Builder
+	place := ""
+	if e.Line > 0 {
+		place = fmt.Sprintf("%d:%d", e.Line, e.Column)
+	}
+	fmt.Fprintf(&b, "%-*s ", len(margin)-1, place)
+	if e.Path != "" {
+		b.WriteString(e.Path + ": ")
+	}
+	b.WriteString(e.Message)
+	switch {
+	case e.Excerpt != "":
+		fmt.Fprintf(&b, "\n%s%s\n%s%*s^  %s", margin, e.Excerpt, margin, e.Column-1, "", e.Remedy)
+	case e.Remedy != "":
+		b.WriteString("\n" + margin + e.Remedy)
+	}
+	return b.String()
+}
+
+// report gathers faults, so that all of a file's are told at once.
+type report struct {
+	list   []Error
+	places map[string]Place
+}
+
+// fail adds a fault of a path, at its place or at that of what has it.
+func (r *report) fail(path, remedy, format string, args ...any) {
+	place, ok := r.places[path]
+	for outer := path; !ok && outer != ""; {
+		outer = outer[:max(strings.LastIndexAny(outer, ".["), 0)]
+		place, ok = r.places[outer]
+	}
+	r.failAt(place, path, remedy, format, args...)
+}
+
+func (r *report) failAt(place Place, path, remedy, format string, args ...any) {
+	r.list = append(r.list, Error{Place: place, Path: path, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// errors is nil without a fault.
+func (r *report) errors(file string) error {
+	if len(r.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.list, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return e
-}
-
-// didYouMean names the key that was probably meant.
-func didYouMean(key string, keys []string) string {
-	best, least := "", 3
-	for _, k := range keys {
-		if d := distance(key, k); d < least {
-			best, least = k, d
-		}
-	}
-	if best == "" {
-		slices.Sort(keys)
-		return "; known keys: " + strings.Join(keys, ", ")
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance counts the edits from a to b; two swapped letters are one.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
+	return &Errors{File: file, List: r.list}
 }

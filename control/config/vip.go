@@ -1,159 +1,99 @@
 package config
 
 import (
-	"slices"
-
-	"github.com/tarpon-lb/tarpon/loader"
 	"go.yaml.in/yaml/v4"
 )
 
-// Schedulers are those that a vip may have.
-var schedulers = []string{"mh", "wrr", "rr"}
+// schedulers are the words of `scheduler`.
+func schedulers() []string { return []string{"mh", "wrr", "rr"} }
 
-// vipDefaults are the keys of `defaults`.
-type vipDefaults struct {
-	node      *yaml.Node
-	scheduler string
-	check     Check // Type "": tcp for tcp vips, none for udp ones
-	initial   bool
-	reset     bool
-	drop      bool
-	timeouts  loader.Timeouts
-}
+func (d *decoder) scheduler(to *string) reader { return choice(d, to, schedulers(), schedulers()) }
 
-func (d *decoder) scheduler(to *string) func(*yaml.Node, string) {
+func (d *decoder) defaults(base *vipDefaults, c *Config) reader {
 	return func(n *yaml.Node, path string) {
-		s, ok := d.text(n, path)
-		if ok && !slices.Contains(schedulers, s) {
-			d.fail(n, path, "", "%q: write mh, wrr or rr", s)
-			return
-		}
-		*to = s
+		d.mapping(n, path, fields{
+			"scheduler":  d.scheduler(&base.scheduler),
+			"check":      d.checkOf(&base.check, c),
+			"initial":    d.boolean(&base.initial, "up", "down"),
+			"on_fail":    d.boolean(&base.reset, "reset", "keep"),
+			"when_empty": d.boolean(&base.drop, "drop", "reject"),
+			"timeouts":   d.timeouts(&base.timeouts),
+		})
 	}
 }
 
-func (d *decoder) defaults(base vipDefaults, c *Config) vipDefaults {
-	base.timeouts = c.Flows.Timeouts
-	if base.node == nil || isNull(base.node) {
-		return base
+// vip reads one vip. A vip whose endpoint could not be read is zero.
+func (d *decoder) vip(n *yaml.Node, path string, base vipDefaults, c *Config) Vip {
+	// The endpoint first: defaults follow from it.
+	v := Vip{}
+	if endpoint := valueOf(n, "vip"); endpoint != nil {
+		d.address(endpoint, path+".vip", "vip", func(s string) (err error) {
+			v.Endpoint, err = ParseVip(s)
+			return err
+		})
 	}
-	d.mapping(base.node, "defaults", fields{
-		"scheduler":  d.scheduler(&base.scheduler),
-		"check":      d.checkOf(&base.check, c.Checks),
-		"initial":    d.choice(&base.initial, "up", "down"),
-		"on_fail":    d.choice(&base.reset, "reset", "keep"),
-		"when_empty": d.choice(&base.drop, "drop", "reject"),
-		"timeouts":   func(n *yaml.Node, path string) { d.timeouts(n, path, &base.timeouts) },
-	})
-	return base
-}
-
-func (d *decoder) vip(n *yaml.Node, path string, base vipDefaults, c *Config) (Vip, bool) {
-	v := Vip{
-		Enabled: true, Scheduler: base.scheduler, Check: base.check, InitialUp: base.initial,
-		Reset: base.reset, DropEmpty: base.drop, Timeouts: base.timeouts, Line: n.Line,
-	}
-	var reals *yaml.Node
-	prefix := -1
-	ok := d.mapping(n, path, fields{
-		"vip": func(n *yaml.Node, path string) {
-			if n.Kind == yaml.SequenceNode {
-				d.fail(n, path, `write it in quotes, as "[2001:db8::10]:53/udp"`, "an IPv6 vip must be quoted in YAML")
-				return
-			}
-			s, ok := d.text(n, path)
-			if !ok {
-				return
-			}
-			endpoint, err := ParseVip(s)
-			if err != nil {
-				d.fail(n, path, "", "%v", err)
-				return
-			}
-			v.Endpoint = endpoint
-		},
-		"name":               d.str(&v.Name),
-		"enabled":            d.boolean(&v.Enabled),
-		"leg":                d.str(&v.Leg),
-		"prefix":             d.integer(&prefix, 1, 128),
-		"scheduler":          d.scheduler(&v.Scheduler),
-		"check":              d.checkOf(&v.Check, c.Checks),
-		"initial":            d.choice(&v.InitialUp, "up", "down"),
-		"on_fail":            d.choice(&v.Reset, "reset", "keep"),
-		"when_empty":         d.choice(&v.DropEmpty, "drop", "reject"),
-		"timeouts":           func(n *yaml.Node, path string) { d.timeouts(n, path, &v.Timeouts) },
-		"shares_own_address": d.boolean(&v.SharesOwnAddress),
-		"reals":              func(n *yaml.Node, _ string) { reals = n },
-	})
-	if !ok {
-		return v, false
-	}
-	if !v.Endpoint.IsValid() {
-		if value(n, "vip") == nil {
-			d.fail(n, path+".vip", "", "required: ADDRESS:PORT/PROTOCOL")
-		}
-		return v, false
-	}
-	if v.Check.Type == "" {
-		v.Check = c.Checks["tcp"]
-		if v.Endpoint.Protocol == loader.UDP {
-			v.Check = c.Checks["none"]
-		}
+	known := v.Endpoint.IsValid()
+	if known {
+		v = base.vip(v.Endpoint, c)
 	}
 	bits := v.Endpoint.Addr().BitLen()
-	if v.Prefix = prefix; prefix < 0 {
-		v.Prefix = bits
-	} else if prefix > bits {
-		d.fail(n, path+".prefix", "", "%d: at most %d", prefix, bits)
+	if !known {
+		bits = 128
+	}
+	var reals *yaml.Node
+	ok := d.mapping(n, path, fields{
+		"vip":                func(*yaml.Node, string) {},
+		"name":               d.label(&v.Name),
+		"enabled":            d.boolean(&v.Enabled, "true", "false"),
+		"leg":                d.str(&v.Leg),
+		"prefix":             d.integer(&v.Prefix, 1, bits),
+		"scheduler":          d.scheduler(&v.Scheduler),
+		"check":              d.checkOf(&v.Check, c),
+		"initial":            d.boolean(&v.InitialUp, "up", "down"),
+		"on_fail":            d.boolean(&v.Reset, "reset", "keep"),
+		"when_empty":         d.boolean(&v.DropEmpty, "drop", "reject"),
+		"timeouts":           d.timeouts(&v.Timeouts),
+		"shares_own_address": d.boolean(&v.SharesOwnAddress, "true", "false"),
+		"reals":              func(n *yaml.Node, _ string) { reals = n },
+	})
+	if ok {
+		d.required(n, path, "vip", "ADDRESS:PORT/PROTOCOL")
 	}
 	if reals != nil {
 		d.sequence(reals, path+".reals", func(n *yaml.Node, path string) {
-			if real, ok := d.real(n, path, &v, c); ok {
-				v.Reals = append(v.Reals, real)
-			}
+			v.Reals = append(v.Reals, d.real(n, path, &v, c))
 		})
 	}
-	return v, true
+	if !known {
+		return Vip{}
+	}
+	return v
 }
 
-func (d *decoder) real(n *yaml.Node, path string, v *Vip, c *Config) (Real, bool) {
-	r := Real{Weight: 1, Enabled: true, Check: v.Check, Line: n.Line}
+// real reads a real in its short or its long form. One whose address could not be
+// read is zero.
+func (d *decoder) real(n *yaml.Node, path string, v *Vip, c *Config) Real {
+	r := Real{Weight: defaultWeight, Enabled: true, Check: v.Check}
 	address := func(n *yaml.Node, path string) {
-		if n.Kind == yaml.SequenceNode {
-			d.fail(n, path, `write it in quotes, as "[2001:db8::11]:53"`, "an IPv6 real must be quoted in YAML")
-			return
-		}
-		s, ok := d.text(n, path)
-		if !ok {
-			return
-		}
-		parsed, err := ParseReal(s, v.Endpoint.Port())
-		if err != nil {
-			d.fail(n, path, "", "%v", err)
-			return
-		}
-		r.Address = parsed
-	}
-	if n.Kind == yaml.MappingNode {
-		d.mapping(n, path, fields{
-			"real": address, "name": d.str(&r.Name), "weight": d.integer(&r.Weight, 0, 65535),
-			"enabled": d.boolean(&r.Enabled), "check": d.checkOf(&r.Check, c.Checks),
+		d.address(n, path, "real", func(s string) (err error) {
+			if !v.Endpoint.IsValid() {
+				_, err = parseAddrPort(s, 0)
+				return err
+			}
+			r.Address, err = ParseReal(s, v.Endpoint.Port())
+			return err
 		})
-		if value(n, "real") == nil {
-			d.fail(n, path+".real", "", "required: ADDRESS[:PORT]")
-		}
-	} else {
+	}
+	// [2001:db8::11]:53 in a list in brackets is a mapping with a list for a key.
+	bare := n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind != yaml.ScalarNode
+	if n.Kind != yaml.MappingNode || bare {
 		address(n, path)
+		return r
 	}
-	return r, r.Address.IsValid()
-}
-
-// value is a mapping's value of a key, nil if it has none.
-func value(n *yaml.Node, key string) *yaml.Node {
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
+	d.mapping(n, path, fields{
+		"real": address, "name": d.label(&r.Name), "weight": d.integer(&r.Weight, 0, 65535),
+		"enabled": d.boolean(&r.Enabled, "true", "false"), "check": d.checkOf(&r.Check, c),
+	})
+	d.required(n, path, "real", "ADDRESS[:PORT]")
+	return r
 }

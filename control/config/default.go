@@ -1,0 +1,83 @@
+package config
+
+import (
+	"time"
+
+	"github.com/tarpon-lb/tarpon/loader"
+)
+
+// The defaults of the file, as docs/config.md lists them.
+const (
+	defaultMaxIPv4   = 1 << 20
+	defaultMaxIPv6   = 1 << 18
+	defaultScheduler = "mh"
+	defaultWeight    = 1
+)
+
+func defaultTimeouts() loader.Timeouts {
+	return loader.Timeouts{
+		Handshake: 60 * time.Second, Established: 15 * time.Minute, Closing: 2 * time.Minute,
+		Closed: 10 * time.Second, UDP: 5 * time.Minute, UDPUnreplied: 30 * time.Second,
+	}
+}
+
+func defaultCheck(kind CheckType) Check {
+	c := Check{Type: kind, Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Jitter: 0.1}
+	if kind == CheckHTTP {
+		c.Method, c.Path, c.Status = "GET", "/", []StatusRange{{200, 299}}
+	}
+	return c
+}
+
+// builtinChecks are those that exist without being written.
+func builtinChecks() map[string]Check {
+	checks := map[string]Check{}
+	for _, kind := range []CheckType{CheckTCP, CheckNone} {
+		check := defaultCheck(kind)
+		check.Name = string(kind)
+		checks[check.Name] = check
+	}
+	return checks
+}
+
+func newConfig() *Config {
+	return &Config{
+		Version: 1,
+		Flows:   Flows{MaxIPv4: defaultMaxIPv4, MaxIPv6: defaultMaxIPv6, Timeouts: defaultTimeouts()},
+		Checks:  builtinChecks(),
+		places:  map[string]Place{},
+	}
+}
+
+// vipDefaults are the values of `defaults`, or what counts without them.
+type vipDefaults struct {
+	scheduler string
+	check     Check // of tcp vips; udp ones are not checked unless they say so
+	initial   bool
+	reset     bool
+	drop      bool
+	timeouts  loader.Timeouts
+}
+
+func newVipDefaults(c *Config) vipDefaults {
+	return vipDefaults{scheduler: defaultScheduler, check: c.Checks["tcp"], timeouts: c.Flows.Timeouts}
+}
+
+// vip is one that says nothing but its endpoint.
+func (base vipDefaults) vip(e loader.Endpoint, c *Config) Vip {
+	v := Vip{
+		Endpoint: e, Enabled: true, Prefix: e.Addr().BitLen(), Scheduler: base.scheduler, Check: base.check,
+		InitialUp: base.initial, Reset: base.reset, DropEmpty: base.drop, Timeouts: base.timeouts,
+	}
+	if e.Protocol == loader.UDP {
+		v.Check = c.Checks["none"]
+	}
+	// Two entries of one address must agree on leg and prefix; a floating address
+	// has both written.
+	for _, f := range c.Floating {
+		if f.Address.IsValid() && f.Address.Addr() == e.Addr() {
+			v.Leg, v.Prefix = f.Leg, f.Address.Bits()
+		}
+	}
+	return v
+}

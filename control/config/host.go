@@ -1,0 +1,238 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/tarpon-lb/tarpon/loader"
+)
+
+// Facts are what a machine is to a configuration.
+type Facts struct {
+	Interfaces []Interface
+	Listeners  []Listener
+	Gateways   []netip.Addr // of its default routes
+}
+
+// An Interface is one of a machine.
+type Interface struct {
+	Name   string
+	Kind   string // bond, bridge, vlan, vrf, ...; others do not matter
+	Master string // the interface it is a port of
+	Parent string // what a VLAN stands on
+	// Own addresses with their prefixes; not those that Tarpon added.
+	Networks []netip.Prefix
+}
+
+// A Listener is a socket that takes connections or datagrams; with the unspecified
+// address it does so on every one (an IPv6 one for both families).
+type Listener struct {
+	Address  netip.AddrPort
+	Protocol loader.Protocol
+}
+
+func (l Listener) takes(addr netip.Addr) bool {
+	return l.Address.Addr() == addr || l.Address.Addr().IsUnspecified() && (l.Address.Addr().Is6() || addr.Is4())
+}
+
+// machine is Facts made ready to be asked.
+type machine struct {
+	Facts
+	interfaces map[string]Interface
+	own        map[netip.Addr]string // own address -> interface
+}
+
+func newMachine(facts Facts) machine {
+	m := machine{Facts: facts, interfaces: map[string]Interface{}, own: map[netip.Addr]string{}}
+	for _, i := range facts.Interfaces {
+		m.interfaces[i.Name] = i
+		for _, network := range i.Networks {
+			m.own[network.Addr()] = i.Name
+		}
+	}
+	return m
+}
+
+// ValidateHost finds what of a configuration cannot be on a machine. The result is
+// a copy in which every vip has its leg: that of its address's network if the file
+// names none. The error is an *Errors.
+func ValidateHost(file string, c *Config, facts Facts) (*Config, error) {
+	r := &report{places: c.places}
+	placed := r.validateHost(c, facts)
+	if err := r.errors(file); err != nil {
+		return nil, err
+	}
+	return placed, nil
+}
+
+func (r *report) validateHost(c *Config, facts Facts) *Config {
+	m := newMachine(facts)
+	placed := *c
+	placed.Vips = slices.Clone(c.Vips)
+	for _, leg := range c.Legs {
+		r.hostLeg(leg, m)
+	}
+	r.hostFloating(c, m)
+	first := map[netip.Addr]int{}
+	for i := range placed.Vips {
+		vip := &placed.Vips[i]
+		if !vip.Endpoint.IsValid() {
+			continue
+		}
+		path := fmt.Sprintf("vips[%d]", i)
+		r.place(path, vip, c, m)
+		r.hostVip(path, vip, c, m)
+		j, ok := first[vip.Endpoint.Addr()]
+		if !ok {
+			first[vip.Endpoint.Addr()] = i
+		} else if sameHome(&c.Vips[i], &c.Vips[j]) && !sameHome(vip, &placed.Vips[j]) {
+			r.twoHomes(path, vip, &placed.Vips[j], r.places[fmt.Sprintf("vips[%d].vip", j)].Line)
+		}
+		for j, real := range vip.Reals {
+			if name, ok := m.own[real.Address.Addr()]; ok {
+				r.fail(fmt.Sprintf("%s.reals[%d]", path, j), "a real is another machine",
+					"%s is this router's own address (%s)", real.Address.Addr(), name)
+			}
+		}
+	}
+	return &placed
+}
+
+func (r *report) hostLeg(leg Leg, m machine) {
+	if leg.Interface == "" {
+		return
+	}
+	path := "legs." + leg.Name
+	i, ok := m.interfaces[leg.Interface]
+	if !ok {
+		known := []string{}
+		for _, i := range m.Interfaces {
+			if i.Name != "lo" {
+				known = append(known, i.Name)
+			}
+		}
+		r.fail(path+".interface", "see: ip link", "there is no interface %s%s", leg.Interface, didYouMean(leg.Interface, known))
+		return
+	}
+	switch kind := m.interfaces[i.Master].Kind; kind {
+	case "bond", "bridge", "team", "openvswitch":
+		r.fail(path+".interface", fmt.Sprintf("write interface: %s; its modes are tc and generic", i.Master),
+			"%s is a port of the %s %s, which takes its packets", i.Name, kind, i.Master)
+	}
+	if i.Kind == "vlan" && leg.Mode == loader.Native {
+		r.fail(path+".mode", "write mode: auto, which takes tc", "%s is a VLAN on %s: it has no native mode", i.Name, orUnknown(i.Parent))
+	}
+}
+
+func orUnknown(name string) string {
+	if name == "" {
+		return "another interface"
+	}
+	return name
+}
+
+func (r *report) hostFloating(c *Config, m machine) {
+	for i, f := range c.Floating {
+		path := fmt.Sprintf("floating[%d].address", i)
+		leg, _ := c.Leg(f.Leg)
+		if name, ok := m.own[f.Address.Addr()]; ok && name != leg.Interface {
+			r.fail(path, "take it from there, or name the leg of that interface", "%s is on %s already", f.Address.Addr(), name)
+		}
+		if slices.Contains(m.Gateways, f.Address.Addr()) {
+			r.fail(path, "", "%s is this router's default gateway", f.Address.Addr())
+		}
+	}
+}
+
+// hostVip keeps a vip from taking what the machine itself needs.
+func (r *report) hostVip(path string, vip *Vip, c *Config, m machine) {
+	addr, port := vip.Endpoint.Addr(), vip.Endpoint.Port()
+	if slices.Contains(m.Gateways, addr) {
+		r.fail(path+".vip", "", "%s is this router's default gateway", addr)
+	}
+	if leg, ok := c.Leg(vip.Leg); ok {
+		for _, network := range m.interfaces[leg.Interface].Networks {
+			if why := networkEnd(netip.PrefixFrom(addr, network.Bits())); network.Contains(addr) && why != "" {
+				r.fail(path+".vip", "", "%s is the %s of %s (%s)", addr, why, network.Masked(), leg.Interface)
+			}
+		}
+	}
+	name, own := m.own[addr]
+	floating := slices.ContainsFunc(c.Floating, func(f Floating) bool { return f.Address.Addr() == addr })
+	if !own || floating || vip.SharesOwnAddress {
+		return
+	}
+	const remedy = "take another address, or add `shares_own_address: true`"
+	if port == 0 {
+		r.fail(path+".vip", remedy, "%s is this router's own address (%s): a vip with every port would take all of it, ssh included", addr, name)
+		return
+	}
+	for _, l := range m.Listeners {
+		if l.Protocol == vip.Endpoint.Protocol && l.Address.Port() == port && l.takes(addr) {
+			r.fail(path+".vip", remedy, "%s is this router's own address (%s), and something listens on port %d", addr, name, port)
+			return
+		}
+	}
+}
+
+// place finds the one outside leg in whose network a vip is.
+func (r *report) place(path string, vip *Vip, c *Config, m machine) {
+	if vip.Leg != "" {
+		return
+	}
+	var found, candidates, outside []string
+	for _, leg := range c.Legs {
+		if leg.Role&loader.Outside == 0 {
+			continue
+		}
+		outside = append(outside, leg.Name)
+		for _, network := range legNetworks(leg, c, m) {
+			if network.Addr().Is4() != vip.Endpoint.Addr().Is4() {
+				continue
+			}
+			candidates = append(candidates, leg.Name+": "+network.String())
+			if network.Contains(vip.Endpoint.Addr()) && !slices.Contains(found, leg.Name) {
+				found = append(found, leg.Name)
+			}
+		}
+	}
+	names := ""
+	if len(candidates) > 0 {
+		names = " (" + strings.Join(candidates, ", ") + ")"
+	}
+	// Not the address is wrong: a key is missing beside it.
+	fail := func(remedy, what string) {
+		r.failAt(r.places[path+".vip"], path, remedy, "%s is in %s%s", vip.Endpoint.Addr(), what, names)
+	}
+	switch {
+	case len(found) == 1:
+		vip.Leg = found[0]
+	case len(found) > 1:
+		fail("add `leg: "+strings.Join(found, "` or `leg: ")+"`", "networks of several outside legs")
+	case len(outside) > 0:
+		fail("add `leg: "+outside[0]+"`, or `leg: none` if the network routes it to you", "no network of an outside leg")
+	default:
+		fail("add `leg: NAME`, or `leg: none` if the network routes it to you", "no network of an outside leg")
+	}
+}
+
+// legNetworks are the networks that a leg is in by its own addresses and by its
+// floating ones.
+func legNetworks(leg Leg, c *Config, m machine) (networks []netip.Prefix) {
+	add := func(p netip.Prefix) {
+		if p.IsValid() && !p.IsSingleIP() && !p.Addr().IsLinkLocalUnicast() && !slices.Contains(networks, p.Masked()) {
+			networks = append(networks, p.Masked())
+		}
+	}
+	for _, network := range m.interfaces[leg.Interface].Networks {
+		add(network)
+	}
+	for _, f := range c.Floating {
+		if f.Leg == leg.Name {
+			add(f.Address)
+		}
+	}
+	return networks
+}
