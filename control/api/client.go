@@ -1,0 +1,205 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnreachable is returned when no daemon answers on the socket.
+var ErrUnreachable = errors.New("tarpond cannot be reached")
+
+// A Client speaks to a daemon. Refusals are *Error.
+type Client struct {
+	socket string
+	http   http.Client
+}
+
+// NewClient speaks to the daemon that listens on a unix socket.
+func NewClient(socket string) *Client {
+	c := &Client{socket: socket}
+	c.http.Transport = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dialer := net.Dialer{Timeout: 5 * time.Second}
+			return dialer.DialContext(ctx, "unix", socket)
+		},
+	}
+	return c
+}
+
+// Status of the router.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, "GET", "/v1/status", nil, nil, &s)
+}
+
+// Vips with their reals.
+func (c *Client) Vips(ctx context.Context) (v []Vip, err error) {
+	return v, c.call(ctx, "GET", "/v1/vips", nil, nil, &v)
+}
+
+// Stats are the router's counters.
+func (c *Client) Stats(ctx context.Context) (s Stats, err error) {
+	return s, c.call(ctx, "GET", "/v1/stats", nil, nil, &s)
+}
+
+// AddVip adds a vip.
+func (c *Client) AddVip(ctx context.Context, vip NewVip, o Options) (r Result, err error) {
+	return r, c.call(ctx, "POST", "/v1/vips", o.query(), vip, &r)
+}
+
+// EditVip changes a vip.
+func (c *Client) EditVip(ctx context.Context, vip string, s VipSettings, o Options) (r Result, err error) {
+	return r, c.call(ctx, "PATCH", vipPath(vip), o.query(), s, &r)
+}
+
+// DeleteVip deletes a vip.
+func (c *Client) DeleteVip(ctx context.Context, vip string, o Options) (r Result, err error) {
+	return r, c.call(ctx, "DELETE", vipPath(vip), o.query(), nil, &r)
+}
+
+// AddReal adds a real to a vip.
+func (c *Client) AddReal(ctx context.Context, vip string, real NewReal, o Options) (r Result, err error) {
+	return r, c.call(ctx, "POST", vipPath(vip)+"/reals", o.query(), real, &r)
+}
+
+// EditReal changes a real of a vip.
+func (c *Client) EditReal(ctx context.Context, vip, real string, s RealSettings, o Options) (r Result, err error) {
+	return r, c.call(ctx, "PATCH", realPath(vip, real), o.query(), s, &r)
+}
+
+// DeleteReal deletes a real of a vip.
+func (c *Client) DeleteReal(ctx context.Context, vip, real string, o Options) (r Result, err error) {
+	return r, c.call(ctx, "DELETE", realPath(vip, real), o.query(), nil, &r)
+}
+
+// Apply replaces the whole configuration.
+func (c *Client) Apply(ctx context.Context, file []byte, o Options) (r Result, err error) {
+	return r, c.call(ctx, "PUT", "/v1/config", o.query(), file, &r)
+}
+
+// Reload takes the file over as it is now.
+func (c *Client) Reload(ctx context.Context) (r Result, err error) {
+	return r, c.call(ctx, "POST", "/v1/config/reload", nil, nil, &r)
+}
+
+// Export is the configuration that runs, as its file is written.
+func (c *Client) Export(ctx context.Context) ([]byte, error) {
+	response, err := c.send(ctx, "GET", "/v1/config", nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return io.ReadAll(response.Body)
+}
+
+// Flows streams flows. The last pair has the error that ended the stream early.
+func (c *Client) Flows(ctx context.Context, f FlowFilter) iter.Seq2[Flow, error] {
+	return func(yield func(Flow, error) bool) {
+		q := url.Values{}
+		for key, value := range map[string]string{"vip": f.Vip, "real": f.Real, "client": f.Client, "state": f.State} {
+			if value != "" {
+				q.Set(key, value)
+			}
+		}
+		response, err := c.send(ctx, "GET", "/v1/flows", q, nil)
+		if err != nil {
+			yield(Flow{}, err)
+			return
+		}
+		defer response.Body.Close()
+		decoder := json.NewDecoder(response.Body)
+		for {
+			var flow Flow
+			if err := decoder.Decode(&flow); err == io.EOF {
+				return
+			} else if err != nil {
+				yield(Flow{}, err)
+				return
+			}
+			if !yield(flow, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (o Options) query() url.Values {
+	q := url.Values{}
+	if o.DryRun {
+		q.Set("dryRun", "true")
+	}
+	if o.IfExists {
+		q.Set("ifExists", "true")
+	}
+	if o.IfRevision > 0 {
+		q.Set("ifRevision", strconv.Itoa(o.IfRevision))
+	}
+	return q
+}
+
+func vipPath(vip string) string { return "/v1/vips/" + url.PathEscape(vip) }
+
+func realPath(vip, real string) string { return vipPath(vip) + "/reals/" + url.PathEscape(real) }
+
+func (c *Client) call(ctx context.Context, method, path string, q url.Values, body, into any) error {
+	response, err := c.send(ctx, method, path, q, body)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any) (*http.Response, error) {
+	var reader io.Reader
+	switch body := body.(type) {
+	case nil:
+	case []byte:
+		reader = bytes.NewReader(body)
+	default:
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		reader = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://tarpond"+path+"?"+q.Encode(), reader)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer response.Body.Close()
+	told := &Error{}
+	if err := json.NewDecoder(response.Body).Decode(told); err != nil || told.Message == "" {
+		return nil, fmt.Errorf("tarpond answered %s", response.Status)
+	}
+	return nil, told
+}
+
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: no permission for %s; run as root, or as a member of the socket's group", ErrUnreachable, c.socket)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody listens on %s; is it running? (systemctl status tarpond)", ErrUnreachable, c.socket)
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}

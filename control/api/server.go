@@ -1,0 +1,212 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+// A Controller answers. Its methods may be called concurrently; an error that is
+// an *Error is told as it is, others as failed.
+type Controller interface {
+	Status(ctx context.Context) (Status, error)
+	Vips(ctx context.Context) ([]Vip, error)
+	Stats(ctx context.Context) (Stats, error)
+	Flows(ctx context.Context, filter FlowFilter) (iter.Seq[Flow], error)
+
+	AddVip(ctx context.Context, vip NewVip, o Options) (Result, error)
+	EditVip(ctx context.Context, vip string, s VipSettings, o Options) (Result, error)
+	DeleteVip(ctx context.Context, vip string, o Options) (Result, error)
+	AddReal(ctx context.Context, vip string, real NewReal, o Options) (Result, error)
+	EditReal(ctx context.Context, vip, real string, s RealSettings, o Options) (Result, error)
+	DeleteReal(ctx context.Context, vip, real string, o Options) (Result, error)
+
+	Apply(ctx context.Context, file []byte, o Options) (Result, error)
+	Reload(ctx context.Context) (Result, error)
+	Export(ctx context.Context) ([]byte, error)
+}
+
+const maxBody = 16 << 20
+
+// Listen makes the socket, for its owner and group, in the place of one that
+// nobody listens on.
+func Listen(path string) (net.Listener, error) {
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, errors.New(path + ": another tarpond listens here; give this one its own --run-dir")
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return listener, os.Chmod(path, 0o660)
+}
+
+// NewServer serves a Controller.
+func NewServer(c Controller) *http.Server {
+	mux := http.NewServeMux()
+	s := &server{c}
+	mux.HandleFunc("GET /v1/status", answer(s.status))
+	mux.HandleFunc("GET /v1/vips", answer(s.vips))
+	mux.HandleFunc("GET /v1/stats", answer(s.stats))
+	mux.HandleFunc("GET /v1/flows", s.flows)
+	mux.HandleFunc("POST /v1/vips", answer(s.addVip))
+	mux.HandleFunc("PATCH /v1/vips/{vip}", answer(s.editVip))
+	mux.HandleFunc("DELETE /v1/vips/{vip}", answer(s.deleteVip))
+	mux.HandleFunc("POST /v1/vips/{vip}/reals", answer(s.addReal))
+	mux.HandleFunc("PATCH /v1/vips/{vip}/reals/{real}", answer(s.editReal))
+	mux.HandleFunc("DELETE /v1/vips/{vip}/reals/{real}", answer(s.deleteReal))
+	mux.HandleFunc("GET /v1/config", s.export)
+	mux.HandleFunc("PUT /v1/config", answer(s.apply))
+	mux.HandleFunc("POST /v1/config/reload", answer(s.reload))
+	return &http.Server{
+		Handler:           http.MaxBytesHandler(mux, maxBody),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       time.Minute,
+	}
+}
+
+type server struct{ c Controller }
+
+// answer makes a handler of a function: its value as JSON, or its error.
+func answer[T any](f func(*http.Request) (T, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, err := f(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(value)
+	}
+}
+
+func fail(w http.ResponseWriter, err error) {
+	var told *Error
+	if !errors.As(err, &told) {
+		told = &Error{Code: CodeFailed, Message: err.Error()}
+	}
+	status := map[string]int{
+		CodeExists: http.StatusConflict, CodeMissing: http.StatusNotFound,
+		CodeInvalid: http.StatusUnprocessableEntity, CodeConflict: http.StatusPreconditionFailed,
+	}[told.Code]
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(told)
+}
+
+// read decodes a body strictly: a key that is not known is a fault.
+func read[T any](r *http.Request) (value T, err error) {
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&value); err != nil {
+		return value, &Error{Code: CodeInvalid, Message: "the request is not understood: " + err.Error()}
+	}
+	return value, nil
+}
+
+// options are in the query.
+func options(r *http.Request) Options {
+	q := r.URL.Query()
+	revision, _ := strconv.Atoi(q.Get("ifRevision"))
+	return Options{DryRun: q.Get("dryRun") == "true", IfExists: q.Get("ifExists") == "true", IfRevision: revision}
+}
+
+func (s *server) status(r *http.Request) (Status, error) { return s.c.Status(r.Context()) }
+func (s *server) vips(r *http.Request) ([]Vip, error)    { return s.c.Vips(r.Context()) }
+func (s *server) stats(r *http.Request) (Stats, error)   { return s.c.Stats(r.Context()) }
+func (s *server) reload(r *http.Request) (Result, error) { return s.c.Reload(r.Context()) }
+
+func (s *server) addVip(r *http.Request) (Result, error) {
+	vip, err := read[NewVip](r)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.c.AddVip(r.Context(), vip, options(r))
+}
+
+func (s *server) editVip(r *http.Request) (Result, error) {
+	settings, err := read[VipSettings](r)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.c.EditVip(r.Context(), r.PathValue("vip"), settings, options(r))
+}
+
+func (s *server) deleteVip(r *http.Request) (Result, error) {
+	return s.c.DeleteVip(r.Context(), r.PathValue("vip"), options(r))
+}
+
+func (s *server) addReal(r *http.Request) (Result, error) {
+	real, err := read[NewReal](r)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.c.AddReal(r.Context(), r.PathValue("vip"), real, options(r))
+}
+
+func (s *server) editReal(r *http.Request) (Result, error) {
+	settings, err := read[RealSettings](r)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.c.EditReal(r.Context(), r.PathValue("vip"), r.PathValue("real"), settings, options(r))
+}
+
+func (s *server) deleteReal(r *http.Request) (Result, error) {
+	return s.c.DeleteReal(r.Context(), r.PathValue("vip"), r.PathValue("real"), options(r))
+}
+
+func (s *server) apply(r *http.Request) (Result, error) {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.c.Apply(r.Context(), data, options(r))
+}
+
+func (s *server) export(w http.ResponseWriter, r *http.Request) {
+	data, err := s.c.Export(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(data)
+}
+
+// flows writes one JSON object a line, as they are read: a million are never held.
+func (s *server) flows(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	flows, err := s.c.Flows(r.Context(), FlowFilter{
+		Vip: q.Get("vip"), Real: q.Get("real"), Client: q.Get("client"), State: q.Get("state"),
+	})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	buffer := bufio.NewWriterSize(w, 64<<10)
+	encoder := json.NewEncoder(buffer)
+	for flow := range flows {
+		if encoder.Encode(flow) != nil || r.Context().Err() != nil {
+			return
+		}
+	}
+	_ = buffer.Flush()
+}

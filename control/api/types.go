@@ -1,0 +1,222 @@
+// Package api is what lbctl and tarpond say to each other: JSON over HTTP over a
+// unix socket. Its types will be the public API's.
+package api
+
+import (
+	"strings"
+	"time"
+)
+
+// Status is how the router does.
+type Status struct {
+	Version  string `json:"version"`
+	Revision int    `json:"revision"`
+	// Problems are reasons to look closer; none: all is well.
+	Problems []string  `json:"problems"`
+	Legs     []Leg     `json:"legs"`
+	Flows    Capacity  `json:"flows"`
+	Vips     int       `json:"vips"`
+	Reals    int       `json:"reals"`
+	RealsUp  int       `json:"realsUp"`
+	Started  time.Time `json:"started"`
+}
+
+// A Leg is an interface with the programs on it.
+type Leg struct {
+	Name      string `json:"name"`
+	Interface string `json:"interface"`
+	Role      string `json:"role"` // outside, inside, both
+	Mode      string `json:"mode"` // native, tc, generic; empty: not attached
+	// Reason says why the mode is not native, or why nothing is attached.
+	Reason string `json:"reason,omitempty"`
+	Up     bool   `json:"up"`
+}
+
+// Capacity is how full the flow tables are, as of the last sweep.
+type Capacity struct {
+	IPv4  Table `json:"ipv4"`
+	IPv6  Table `json:"ipv6"`
+	Bytes int   `json:"bytes"`
+	// Since the tables were made: residents moved and ended for new flows, and
+	// flows that found no slot.
+	Moved   uint64 `json:"moved"`
+	Evicted uint64 `json:"evicted"`
+	Full    uint64 `json:"full"`
+}
+
+// A Table is one family's.
+type Table struct {
+	Flows int `json:"flows"`
+	Max   int `json:"max"`
+	Slots int `json:"slots"`
+}
+
+// A Vip is a virtual server and how it does.
+type Vip struct {
+	Vip       string `json:"vip"` // ADDRESS:PORT/PROTOCOL
+	Name      string `json:"name,omitempty"`
+	Enabled   bool   `json:"enabled"`
+	Leg       string `json:"leg"`
+	Scheduler string `json:"scheduler"`
+	Check     string `json:"check"`
+	OnFail    string `json:"onFail"`
+	WhenEmpty string `json:"whenEmpty"`
+	Reals     []Real `json:"reals"`
+}
+
+// A Real is a real server of a vip and how it does.
+type Real struct {
+	Real    string `json:"real"`
+	Name    string `json:"name,omitempty"`
+	Weight  int    `json:"weight"`
+	Enabled bool   `json:"enabled"`
+	// State is up, down, unchecked (no check: believed up), or disabled.
+	State string `json:"state"`
+	// Checked: a probe has answered since the daemon started.
+	Checked bool      `json:"checked"`
+	Since   time.Time `json:"since,omitzero"`
+	Error   string    `json:"error,omitempty"`
+	NextHop string    `json:"nextHop,omitempty"` // why the FIB is asked, if it is
+	// Active flows are established; inactive ones are all others. Of the last
+	// sweep.
+	Active   int     `json:"active"`
+	Inactive int     `json:"inactive"`
+	Traffic  Traffic `json:"traffic"`
+}
+
+// Traffic counts since the backend was made. Bytes are those of IP packets.
+type Traffic struct {
+	Connections uint64 `json:"connections"`
+	PacketsIn   uint64 `json:"packetsIn"`
+	PacketsOut  uint64 `json:"packetsOut"`
+	BytesIn     uint64 `json:"bytesIn"`
+	BytesOut    uint64 `json:"bytesOut"`
+}
+
+// Stats are the router's counters.
+type Stats struct {
+	Time    time.Time `json:"time"`
+	XDP     []Count   `json:"xdp"`
+	TC      []Count   `json:"tc"`
+	Devices []Device  `json:"devices"`
+}
+
+// A Count is a reason and how many packets it had.
+type Count struct {
+	Name    string `json:"name"`
+	Packets uint64 `json:"packets"`
+}
+
+// A Device is a leg's interface as the kernel counts.
+type Device struct {
+	Interface string `json:"interface"`
+	RxPackets uint64 `json:"rxPackets"`
+	TxPackets uint64 `json:"txPackets"`
+	RxBytes   uint64 `json:"rxBytes"`
+	TxBytes   uint64 `json:"txBytes"`
+	RxDropped uint64 `json:"rxDropped"`
+	TxDropped uint64 `json:"txDropped"`
+	RxErrors  uint64 `json:"rxErrors"`
+	TxErrors  uint64 `json:"txErrors"`
+}
+
+// A Flow is one entry of the flow table.
+type Flow struct {
+	Protocol string `json:"protocol"`
+	Client   string `json:"client"`
+	Vip      string `json:"vip"` // ADDRESS:PORT as the client sees it
+	Real     string `json:"real"`
+	State    string `json:"state"`
+	Idle     int    `json:"idle"` // seconds
+}
+
+// A FlowFilter says which flows are wanted; empty fields match all.
+type FlowFilter struct {
+	Vip    string // name or endpoint
+	Real   string // address, with or without port
+	Client string // address or prefix
+	State  string
+}
+
+// Options of a change.
+type Options struct {
+	DryRun     bool `json:"dryRun,omitempty"`
+	IfRevision int  `json:"ifRevision,omitempty"` // 0: whatever it is
+	// IfExists: deleting what is not there is no fault.
+	IfExists bool `json:"ifExists,omitempty"`
+}
+
+// VipSettings are a vip's keys; nil ones are not touched.
+type VipSettings struct {
+	Name      *string `json:"name,omitempty"`
+	Enabled   *bool   `json:"enabled,omitempty"`
+	Leg       *string `json:"leg,omitempty"`
+	Scheduler *string `json:"scheduler,omitempty"`
+	Check     *string `json:"check,omitempty"` // a name, tcp, none, or http:/path
+	Initial   *string `json:"initial,omitempty"`
+	OnFail    *string `json:"onFail,omitempty"`
+	WhenEmpty *string `json:"whenEmpty,omitempty"`
+}
+
+// RealSettings are a real's keys; nil ones are not touched.
+type RealSettings struct {
+	Name    *string `json:"name,omitempty"`
+	Weight  *int    `json:"weight,omitempty"`
+	Enabled *bool   `json:"enabled,omitempty"`
+	Check   *string `json:"check,omitempty"`
+}
+
+// NewReal is a real to be added.
+type NewReal struct {
+	Real string `json:"real"`
+	RealSettings
+}
+
+// NewVip is a vip to be added with its reals.
+type NewVip struct {
+	Vip string `json:"vip"`
+	VipSettings
+	Reals []NewReal `json:"reals,omitempty"`
+}
+
+// A Result says what a change did.
+type Result struct {
+	Revision int `json:"revision"`
+	// Changed is false if all was so already.
+	Changed bool   `json:"changed"`
+	Message string `json:"message"`
+}
+
+// An Error is why something was refused.
+type Error struct {
+	Code    string  `json:"code"` // exists, missing, invalid, conflict, failed
+	Message string  `json:"message"`
+	File    string  `json:"file,omitempty"`
+	Remedy  string  `json:"remedy,omitempty"`
+	Faults  []Fault `json:"faults,omitempty"` // of a configuration
+}
+
+// A Fault is one error of a configuration.
+type Fault struct {
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Path    string `json:"path"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+func (e *Error) Error() string {
+	if e.Remedy != "" && !strings.Contains(e.Message, e.Remedy) {
+		return e.Message + ": " + e.Remedy
+	}
+	return e.Message
+}
+
+// Codes of errors.
+const (
+	CodeExists   = "exists"
+	CodeMissing  = "missing"
+	CodeInvalid  = "invalid"
+	CodeConflict = "conflict"
+	CodeFailed   = "failed"
+)
