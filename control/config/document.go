@@ -89,7 +89,7 @@ func load(data []byte) (*yaml.Node, error) {
 	case err != nil:
 		return nil, err
 	}
-	return nil, fmt.Errorf("a second document begins after ---; line %d: only one is read", more.Line)
+	return nil, &yaml.LoadError{Message: "a second document begins here, only one is read", Mark: yaml.Mark{Line: more.Line, Column: 1}}
 }
 
 // onlyValues refuses what makes one place of the file change another.
@@ -112,7 +112,7 @@ func (d *decoder) onlyValues(n *yaml.Node) bool {
 
 // bareIPv6 is an IPv6 address in brackets with a port or protocol but without
 // quotes: YAML takes the brackets for a list, the commonest of all syntax errors.
-var bareIPv6 = regexp.MustCompile(`(?:^|[\s,\[{])(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\](?::[0-9]+(?:/[a-z]+)?|/[a-z]+))`)
+var bareIPv6 = regexp.MustCompile(`(?:^|[\s,\[{])(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\](?::[0-9]+(?:/[a-z]+)?|/[a-z0-9]+))`)
 
 // repair reads the file as if its bare IPv6 addresses were quoted, so that they
 // are told at their paths, and other faults with them.
@@ -157,18 +157,14 @@ func (d *decoder) failBare(at Place, path, what string) {
 	})
 }
 
-var errorLine = regexp.MustCompile(`^(?:yaml: )?(.*?)(?:; )?line (\d+): (.*)$`)
-
 func (d *decoder) syntax(err error) {
+	at, message := Place{1, 1}, err.Error()
 	var cause *yaml.LoadError
 	if errors.As(err, &cause) && cause.Mark.Line > 0 {
-		d.failAt(Place{cause.Mark.Line, max(cause.Mark.Column, 1)}, "", "", "not YAML: %s", cause.Message)
-		return
-	}
-	at, message := Place{1, 1}, strings.TrimPrefix(err.Error(), "yaml: ")
-	if m := errorLine.FindStringSubmatch(err.Error()); m != nil {
-		at.Line, _ = decimal(m[2], 0, maxFileSize)
-		message = strings.TrimPrefix(m[1]+": "+m[3], ": ")
+		at, message = Place{cause.Mark.Line, max(cause.Mark.Column, 1)}, cause.Message
+		if cause.ContextMsg != "" {
+			message += " " + cause.ContextMsg
+		}
 	}
 	d.failAt(at, "", "", "not YAML: %s", message)
 }

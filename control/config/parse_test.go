@@ -58,3 +58,5 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	list.Note = "revision 41 goes on"
 	golden(t, "errors.txt", list.Error()+"\n")
 }
+
+func mustAddrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

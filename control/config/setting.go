@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -125,20 +126,27 @@ func fill(n *yaml.Node, settings []Setting) error {
 		if err := s.check(); err != nil {
 			return err
 		}
-		inner, key := n, s.Key
-		for outer, rest, dotted := strings.Cut(key, "."); dotted; outer, rest, dotted = strings.Cut(key, ".") {
-			next := valueOf(inner, outer)
-			if next == nil || next.Kind != yaml.MappingNode {
-				next = flowMapping()
-				put(inner, outer, next)
-			}
-			inner, key = next, rest
-		}
-		if !s.Unset { // what is not there needs no taking away
-			put(inner, key, s.node())
-		}
+		s.fill(n)
 	}
 	return nil
+}
+
+func (s Setting) fill(n *yaml.Node) {
+	outer, rest, dotted := strings.Cut(s.Key, ".")
+	at := indexOf(n, outer)
+	switch {
+	case s.Unset && at >= 0 && (!dotted || len(n.Content[at+1].Content) == 2 && valueOf(n.Content[at+1], rest) != nil):
+		n.Content = slices.Delete(n.Content, at, at+2)
+	case s.Unset && at < 0:
+	case !dotted:
+		put(n, outer, s.node())
+	default:
+		if at < 0 || n.Content[at+1].Kind != yaml.MappingNode {
+			put(n, outer, flowMapping())
+		}
+		s.Key = rest
+		s.fill(valueOf(n, outer))
+	}
 }
 
 // vipNode is a new vip: its settings in the given order, its reals last.
