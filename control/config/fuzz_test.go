@@ -126,7 +126,7 @@ func FuzzEdits(f *testing.F) {
 			if kind%6 == 1 && i > at {
 				now--
 			}
-			a, b := Config{Vips: before.Vips[i : i+1]}, Config{Vips: is.Vips[now : min(now+1, len(is.Vips))]}
+			a, b := Config{Vips: before.Vips[i : i+1]}, Config{Vips: is.Vips[now:min(now+1, len(is.Vips))]}
 			if i != at && !a.Equal(&b) {
 				t.Errorf("vips[%d] changed:\n%s\nfrom\n%s", i, after, data)
 			}

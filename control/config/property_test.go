@@ -292,7 +292,9 @@ func diffConfigs(a, b *Config) string {
 	x.places, y.places = nil, nil
 	return cmp.Diff(x, y, cmp.AllowUnexported(Config{}), cmp.Comparer(func(a, b loader.Endpoint) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-		cmp.Comparer(func(a, b []Real) bool { return len(a) == len(b) && (len(a) == 0 || cmp.Equal(fmt.Sprint(a), fmt.Sprint(b))) }),
+		cmp.Comparer(func(a, b []Real) bool {
+			return len(a) == len(b) && (len(a) == 0 || cmp.Equal(fmt.Sprint(a), fmt.Sprint(b)))
+		}),
 		cmp.Comparer(func(a, b []Vip) bool { return fmt.Sprint(a) == fmt.Sprint(b) }))
 }
 

@@ -1,0 +1,187 @@
+// Command tarpond is the router's daemon: it makes the kernel forward as the
+// configuration says. It may be killed at any moment: traffic goes on.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/tarpon-lb/tarpon/control"
+	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/version"
+	"github.com/tarpon-lb/tarpon/loader"
+	"github.com/urfave/cli/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+)
+
+// exitConfig is EX_CONFIG of sysexits.h: systemd does not try again.
+const exitConfig = 78
+
+func main() {
+	app := &cli.App{
+		Name: "tarpond", Usage: "the daemon of a Tarpon router", Version: version.String(),
+		HideHelpCommand: true,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Value: "/etc/tarpon/tarpon.yaml", Usage: "the configuration `FILE`"},
+			&cli.StringFlag{Name: "run-dir", Value: "/run/tarpon", Usage: "`DIR` of the socket and of what was made"},
+			&cli.StringFlag{Name: "state-dir", Value: "/var/lib/tarpon", Usage: "`DIR` of what outlives a boot"},
+			&cli.StringFlag{Name: "bpffs", Value: "/sys/fs/bpf", Usage: "a mounted bpffs; pins lie in `DIR`/tarpon"},
+			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return cli.Exit(fmt.Sprintf("tarpond takes flags only, not %q", c.Args().First()), 2)
+			}
+			return run(c)
+		},
+		ExitErrHandler: func(*cli.Context, error) {},
+	}
+	if err := app.Run(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "tarpond:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+func exitCode(err error) int {
+	var coded cli.ExitCoder
+	var faults *config.Errors
+	switch {
+	case errors.As(err, &coded):
+		return coded.ExitCode()
+	case errors.As(err, &faults), errors.Is(err, os.ErrNotExist):
+		return exitConfig
+	}
+	return 1
+}
+
+// run is the order of a start: configuration, pins, programs, tables, next hops,
+// checks, the socket, READY; addresses come last.
+func run(c *cli.Context) error {
+	log, err := newLog(c.String("log-level"))
+	if err != nil {
+		return cli.Exit(err, 2)
+	}
+	defer log.Sync()
+	for _, dir := range []string{c.String("run-dir"), c.String("state-dir")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	machine, err := host.Open(c.String("run-dir"))
+	if err != nil {
+		return err
+	}
+	defer machine.Close()
+	loaded, err := control.Load(c.String("config"), machine)
+	if err != nil {
+		return err
+	}
+	kernel, err := loader.Open(loader.Options{
+		BPFFS: c.String("bpffs"), MaxFlows4: loaded.Config.Flows.MaxIPv4, MaxFlows6: loaded.Config.Flows.MaxIPv6, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	controller := control.New(control.Options{
+		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
+		Version: version.String(), Loader: kernel, Host: machine, Log: log,
+	}, loaded)
+	if err := controller.Start(); err != nil {
+		return err
+	}
+	return serve(controller, filepath.Join(c.String("run-dir"), "tarpond.sock"), log)
+}
+
+// serve answers until a signal says stop.
+func serve(controller *control.Controller, socket string, log *zap.Logger) error {
+	listener, err := api.Listen(socket)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	server := api.NewServer(controller)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	go reloadOnHangup(ctx, controller, log)
+	go feedWatchdog(ctx, controller)
+	log.Info("ready", zap.String("version", version.String()), zap.String("socket", socket))
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+
+	ended := make(chan error, 1)
+	go func() { ended <- controller.Run(ctx) }()
+	select {
+	case err = <-ended:
+	case err = <-failed:
+		stop()
+		<-ended
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	log.Info("stopping: traffic, flows and addresses stay; health checks rest")
+	_ = server.Close()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func reloadOnHangup(ctx context.Context, controller *control.Controller, log *zap.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			if result, err := controller.Reload(ctx); err != nil {
+				log.Error("reload", zap.Error(err))
+			} else {
+				log.Info("reload", zap.String("result", result.Message))
+			}
+		}
+	}
+}
+
+// feedWatchdog tells systemd that the controller answers, not that a timer runs.
+func feedWatchdog(ctx context.Context, controller *control.Controller) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return
+	}
+	ticker := time.NewTicker(interval / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if controller.Alive(ctx) == nil {
+				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+			}
+		}
+	}
+}
+
+func newLog(level string) (*zap.Logger, error) {
+	parsed, err := zap.ParseAtomicLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", level)
+	}
+	c := zap.NewProductionConfig()
+	c.Level, c.Sampling, c.DisableStacktrace, c.DisableCaller = parsed, nil, true, true
+	c.Encoding = "console"
+	c.EncoderConfig.EncodeTime = func(t time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(t.Format("2006-01-02T15:04:05.000Z07:00")) }
+	return c.Build()
+}

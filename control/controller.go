@@ -1,0 +1,158 @@
+// Package control decides what should be true, and makes it so: configuration and
+// health become a plan, the plan's difference to what the kernel has becomes steps.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/healthcheck"
+	"github.com/tarpon-lb/tarpon/loader"
+	"go.uber.org/zap"
+)
+
+// Options of New. The caller closes the Loader and the Host after Run has ended.
+type Options struct {
+	ConfigFile string
+	RunDir     string
+	StateDir   string
+	Version    string
+	Loader     *loader.Loader
+	Host       *host.Host
+	Log        *zap.Logger
+}
+
+// A Controller owns the router's state. One goroutine, Run's, reads and writes it;
+// everybody else asks that goroutine by do.
+type Controller struct {
+	Options
+	requests chan func()
+	ended    chan struct{}
+	started  time.Time
+
+	checks  *healthcheck.Set[checkKey]
+	watcher *host.Watcher
+
+	file     []byte         // the running configuration's bytes
+	config   *config.Config // what they mean here: every vip has its leg
+	revision int
+
+	have   loader.Tables // what the kernel has
+	free   map[loader.BackendID]bool
+	sweep  loader.Sweep
+	health map[checkKey]*realHealth
+
+	paths    map[netip.Addr]host.Path
+	defaults map[int]host.DefaultRoute
+	legs     map[string]host.LegState // by interface
+	unwell   map[string]string        // leg: why nothing is attached
+	settle   *time.Timer              // wakes converge when waiting addresses are due
+}
+
+// sweepInterval is how often silent flows are looked for.
+const sweepInterval = 10 * time.Second
+
+// New returns a Controller for a configuration that Load read. Nothing is touched
+// before Start.
+func New(o Options, loaded Loaded) *Controller {
+	return &Controller{
+		Options: o, requests: make(chan func()), ended: make(chan struct{}), started: time.Now(),
+		checks: healthcheck.NewSet[checkKey](),
+		file:   loaded.File, config: loaded.Config, revision: loadRevision(o.StateDir, loaded.File),
+		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{},
+		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
+		legs: map[string]host.LegState{}, unwell: map[string]string{},
+		settle: time.NewTimer(time.Hour),
+	}
+}
+
+// Start makes the kernel as the configuration says: sysctls, programs on the legs,
+// tables, next hops, health checks; and addresses last, as their reals' first
+// results are in. Traffic that runs is not disturbed.
+func (c *Controller) Start() error {
+	var err error
+	if c.have, err = c.Loader.Tables(); err != nil {
+		return err
+	}
+	if err := c.checkCapacity(c.config); err != nil {
+		return err
+	}
+	c.recallHealth()
+	if err := c.attachLegs(); err != nil {
+		return err
+	}
+	if c.watcher, err = c.Host.Watch(); err != nil {
+		return fmt.Errorf("watch routes and neighbours: %w", err)
+	}
+	c.watch()
+	c.awaitNextHops()
+	return c.converge()
+}
+
+// awaitNextHops gives the routes of a restart a moment, so that the fast path is
+// whole before anything else happens. The FIB serves as well until then.
+func (c *Controller) awaitNextHops() {
+	timeout := time.NewTimer(2 * time.Second)
+	defer timeout.Stop()
+	select {
+	case change := <-c.watcher.Changes():
+		c.takeChange(change)
+	case <-timeout.C:
+	}
+}
+
+// Run serves until the context ends. Traffic goes on after.
+func (c *Controller) Run(ctx context.Context) error {
+	defer close(c.ended)
+	defer c.checks.Close()
+	defer c.watcher.Close()
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case request := <-c.requests:
+			request()
+		case event := <-c.checks.Events():
+			c.takeHealth(event)
+		case change := <-c.watcher.Changes():
+			c.takeChange(change)
+		case <-sweep.C:
+			c.sweepFlows()
+		case <-c.settle.C:
+			c.complain("set addresses", c.setAddresses())
+		}
+	}
+}
+
+// errStopped is the answer to requests after Run has ended.
+var errStopped = errors.New("tarpond is stopping")
+
+// do runs f in the goroutine that owns the state, and waits for it.
+func (c *Controller) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case c.requests <- func() { f(); close(done) }:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.ended:
+		return errStopped
+	}
+}
+
+// Alive returns when the owning goroutine has answered: for watchdogs.
+func (c *Controller) Alive(ctx context.Context) error { return c.do(ctx, func() {}) }
+
+func (c *Controller) complain(what string, err error) {
+	if err != nil {
+		c.Log.Error(what, zap.Error(err))
+	}
+}

@@ -1,0 +1,184 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/healthcheck"
+	"github.com/tarpon-lb/tarpon/loader"
+	"go.uber.org/zap"
+)
+
+// checkKey names the check of one real of one vip.
+type checkKey struct {
+	vip  loader.Endpoint
+	real netip.AddrPort
+}
+
+// realHealth is what is known of one real.
+type realHealth struct {
+	state healthcheck.State
+	start time.Time // of its check
+}
+
+func (c *Controller) isUp(vip config.Vip, real config.Real) bool {
+	if real.Check.Type == config.CheckNone {
+		return true
+	}
+	h := c.health[checkKey{vip.Endpoint, real.Address}]
+	return h != nil && h.state.Up
+}
+
+// updateHealth runs a check for every real that has one. What the kernel's tables
+// say of a real is believed; one that they do not know starts as the configuration
+// says, and is probed at once.
+func (c *Controller) updateHealth() {
+	checks := map[checkKey]healthcheck.Check{}
+	for _, vip := range c.config.Vips {
+		for _, real := range vip.Reals {
+			if !vip.Enabled || !real.Enabled || real.Check.Type == config.CheckNone {
+				continue
+			}
+			key := checkKey{vip.Endpoint, real.Address}
+			h, known := c.health[key]
+			if !known {
+				h = &realHealth{start: time.Now(), state: healthcheck.State{Up: vip.InitialUp, Decisive: true, Since: time.Now()}}
+				c.health[key] = h
+			}
+			checks[key] = healthcheck.Check{
+				Probe: probe(real), Config: judgement(real.Check), Start: h.state, Now: h.state.Decisive,
+			}
+		}
+	}
+	for key := range c.health {
+		if _, ok := checks[key]; !ok {
+			delete(c.health, key)
+		}
+	}
+	c.checks.Update(checks)
+}
+
+// recallHealth takes over what an earlier daemon decided: usable or not from the
+// kernel's tables, since when and why from its notes.
+func (c *Controller) recallHealth() {
+	notes := c.readNotes()
+	for _, backend := range c.have.Backends {
+		if backend.Removed {
+			continue
+		}
+		vip := c.have.Vips[backend.Vip].Endpoint
+		note := notes[noteKey(vip, backend.Real)]
+		if note.Since.IsZero() {
+			note.Since = time.Now()
+		}
+		c.health[checkKey{vip, backend.Real}] = &realHealth{
+			start: time.Now(),
+			state: healthcheck.State{Up: !backend.Down, Since: note.Since, Error: note.Error},
+		}
+	}
+}
+
+// takeHealth acts on a result.
+func (c *Controller) takeHealth(event healthcheck.Event[checkKey]) {
+	h, ok := c.health[event.Key]
+	if !ok {
+		return // its real was removed meanwhile
+	}
+	was := h.state
+	h.state = event.State
+	if !event.Changed {
+		return
+	}
+	if was.Up != event.State.Up {
+		c.Log.Info("real "+upDown(event.State.Up), zap.Stringer("vip", event.Key.vip),
+			zap.Stringer("real", event.Key.real), zap.String("error", event.State.Error))
+		c.complain("apply a real's health", c.convergeTables())
+		c.setNextHops(nil)
+	}
+	c.writeNotes()
+	c.complain("set addresses", c.setAddresses())
+}
+
+func upDown(up bool) string {
+	if up {
+		return "up"
+	}
+	return "down"
+}
+
+// addressDue is how long a vip's address waits for its reals' first results; 0: it
+// is due. A boot is silence, not a burst of resets.
+func (c *Controller) addressDue(vip config.Vip) time.Duration {
+	var due time.Duration
+	for _, real := range vip.Reals {
+		h := c.health[checkKey{vip.Endpoint, real.Address}]
+		if h == nil || h.state.Checked || !h.state.Decisive {
+			continue
+		}
+		due = max(due, time.Until(h.start.Add(real.Check.Interval+real.Check.Timeout)))
+	}
+	return due
+}
+
+func probe(real config.Real) healthcheck.Probe {
+	address := real.Address
+	if real.Check.Port != 0 {
+		address = netip.AddrPortFrom(address.Addr(), real.Check.Port)
+	}
+	if real.Check.Type == config.CheckHTTP {
+		var status []string
+		for _, r := range real.Check.Status {
+			status = append(status, fmt.Sprintf("%d-%d", r.First, r.Last))
+		}
+		return healthcheck.HTTP{
+			Address: address, Method: real.Check.Method, Path: real.Check.Path, Host: real.Check.Host,
+			Status: strings.Join(status, ","), Body: real.Check.Body,
+		}
+	}
+	return healthcheck.TCP{Address: address}
+}
+
+func judgement(check config.Check) healthcheck.Config {
+	return healthcheck.Config{
+		Interval: check.Interval, Timeout: check.Timeout, Jitter: check.Jitter, Rise: check.Rise, Fall: check.Fall,
+	}
+}
+
+// A note is what a restart should remember besides the kernel's tables.
+type note struct {
+	Since time.Time `json:"since"`
+	Error string    `json:"error,omitempty"`
+}
+
+func noteKey(vip loader.Endpoint, real netip.AddrPort) string {
+	return config.FormatVip(vip) + " " + real.String()
+}
+
+func (c *Controller) notesFile() string { return filepath.Join(c.RunDir, "health.json") }
+
+func (c *Controller) readNotes() map[string]note {
+	notes := map[string]note{}
+	data, err := os.ReadFile(c.notesFile())
+	if err != nil || json.Unmarshal(data, &notes) != nil {
+		return map[string]note{} // only "since" and the last error are lost
+	}
+	return notes
+}
+
+func (c *Controller) writeNotes() {
+	notes := map[string]note{}
+	for key, h := range c.health {
+		notes[noteKey(key.vip, key.real)] = note{h.state.Since, h.state.Error}
+	}
+	data, err := json.Marshal(notes)
+	if err == nil {
+		err = writeFile(c.notesFile(), data, 0o600)
+	}
+	c.complain("write health.json", err)
+}

@@ -1,0 +1,142 @@
+package control
+
+import (
+	"net/netip"
+
+	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/loader"
+	"go.uber.org/zap"
+)
+
+// attachLegs sets the sysctls that the legs need, and runs the programs on them.
+// What is on interfaces that are no legs any more goes.
+func (c *Controller) attachLegs() error {
+	c.repairSysctls()
+	for _, leg := range c.config.Legs {
+		if err := c.attachLeg(leg); err != nil {
+			return err
+		}
+	}
+	return c.Loader.DetachOthers()
+}
+
+func (c *Controller) attachLeg(leg config.Leg) error {
+	device, err := c.Host.Interface(leg.Interface)
+	if err != nil {
+		return err
+	}
+	attached, err := c.Loader.AttachLeg(loader.Leg{
+		Name: leg.Name, Interface: leg.Interface, Ifindex: device.Index, Role: leg.Role, Mode: leg.Mode,
+	})
+	if err != nil {
+		return err
+	}
+	c.Log.Info("leg", zap.String("leg", leg.Name), zap.String("interface", leg.Interface),
+		zap.Stringer("mode", attached.Mode), zap.String("reason", attached.Reason))
+	return nil
+}
+
+func (c *Controller) repairSysctls() {
+	var names []string
+	oneArmed := false
+	for _, leg := range c.config.Legs {
+		names = append(names, leg.Interface)
+		oneArmed = oneArmed || leg.Role == loader.Both
+	}
+	done, err := c.Host.SetSysctls(names, oneArmed)
+	for _, change := range done.Changes {
+		c.Log.Info("sysctl set", zap.Stringer("sysctl", change))
+	}
+	c.complain("set sysctls", err)
+}
+
+// watch says whose next hops are wanted.
+func (c *Controller) watch() {
+	var legs []string
+	for _, leg := range c.config.Legs {
+		legs = append(legs, leg.Interface)
+	}
+	seen := map[netip.Addr]bool{}
+	var reals []netip.Addr
+	for _, vip := range c.config.Vips {
+		for _, real := range vip.Reals {
+			if addr := real.Address.Addr(); !seen[addr] {
+				seen[addr] = true
+				reals = append(reals, addr)
+			}
+		}
+	}
+	c.watcher.Want(legs, reals)
+}
+
+// takeChange acts on what became of interfaces, routes and neighbours.
+func (c *Controller) takeChange(change host.Change) {
+	for _, note := range change.Notes {
+		c.Log.Warn(note)
+	}
+	for name, state := range change.Legs {
+		was, known := c.legs[name]
+		c.legs[name] = state
+		if known && state.Ifindex != 0 && (state.Ifindex != was.Ifindex || state.MAC != was.MAC || state.MTU != was.MTU) {
+			for _, leg := range c.config.Legs {
+				if leg.Interface == name {
+					c.complain("attach the leg again", c.attachLeg(leg))
+				}
+			}
+		}
+	}
+	for ifindex, route := range change.Defaults {
+		c.defaults[ifindex] = route
+		c.setLegRoutes(ifindex, route)
+	}
+	changed := map[netip.Addr]bool{}
+	for addr, path := range change.NextHops {
+		c.paths[addr] = path
+		changed[addr] = true
+	}
+	c.setNextHops(changed)
+	if len(change.Lost) > 0 {
+		c.Log.Warn("addresses are gone, adding them again", zap.Stringers("addresses", change.Lost))
+		c.complain("set addresses", c.setAddresses())
+	}
+}
+
+// setNextHops writes the next hops of these reals' backends; nil: of all.
+func (c *Controller) setNextHops(of map[netip.Addr]bool) {
+	for id, backend := range c.have.Backends {
+		addr := backend.Real.Addr()
+		path, known := c.paths[addr]
+		if !known || (of != nil && !of[addr]) {
+			continue
+		}
+		c.complain("set a next hop", c.Loader.SetNextHop(id, nextHop(path.NextHop)))
+	}
+}
+
+func (c *Controller) setLegRoutes(ifindex int, route host.DefaultRoute) {
+	routes := loader.LegRoutes{
+		Default4: nextHop(route.Hop4), Default6: nextHop(route.Hop6), Connected: route.Connected,
+	}
+	interfaces, err := c.Host.Interfaces()
+	c.complain("read the interfaces", err)
+	for _, device := range interfaces {
+		if device.Index != ifindex {
+			continue
+		}
+		for _, a := range device.Addresses {
+			switch addr := a.Prefix.Addr(); {
+			case a.Ours && routes.Own4.IsValid(), addr.IsLinkLocalUnicast():
+			case addr.Is4() && !routes.Own4.IsValid():
+				routes.Own4 = addr
+			case addr.Is6() && !routes.Own6.IsValid():
+				routes.Own6 = addr
+			}
+		}
+	}
+	c.complain("set a leg's routes", c.Loader.SetLegRoutes(ifindex, routes))
+}
+
+func nextHop(h host.NextHop) loader.NextHop {
+	return loader.NextHop{Ifindex: h.Ifindex, Source: h.Source, Destination: h.Destination, MTU: h.MTU}
+}
