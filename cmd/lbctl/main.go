@@ -1,0 +1,136 @@
+// Command lbctl drives a Tarpon router: it asks tarpond over its unix socket.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/tarpon-lb/tarpon/control/version"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes, as docs/lbctl.md lists them.
+const (
+	exitRefused     = 1
+	exitUsage       = 2
+	exitUnreachable = 4
+)
+
+// errTold ends with exitRefused after everything has been said.
+var errTold = errors.New("")
+
+// usageError is a fault of the command line.
+type usageError struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	// A reader that has enough (head) is no fault.
+	signal.Ignore(unix.SIGPIPE)
+	app := newApp()
+	args := flagsFirst(app, os.Args)
+	err := app.RunContext(ctx, args)
+	os.Exit(report(err, wantsJSON(args)))
+}
+
+// report says what went wrong and returns the exit code.
+func report(err error, asJSON bool) int {
+	var usage usageError
+	code := exitRefused
+	switch {
+	case err == nil, errors.Is(err, unix.EPIPE):
+		return 0
+	case errors.Is(err, errTold):
+		return exitRefused
+	case errors.As(err, &usage):
+		code = exitUsage
+	case errors.Is(err, api.ErrUnreachable):
+		code = exitUnreachable
+	}
+	if !asJSON {
+		fmt.Fprintln(os.Stderr, "lbctl:", err)
+		return code
+	}
+	told := &api.Error{}
+	if !errors.As(err, &told) {
+		told = &api.Error{Code: map[int]string{exitUsage: "usage", exitUnreachable: "unreachable"}[code], Message: err.Error()}
+		if told.Code == "" {
+			told.Code = api.CodeFailed
+		}
+	}
+	_ = json.NewEncoder(os.Stderr).Encode(told)
+	return code
+}
+
+func wantsJSON(args []string) bool {
+	for i, arg := range args {
+		if arg == "-o=json" || arg == "--output=json" || (i > 0 && arg == "json" && (args[i-1] == "-o" || args[i-1] == "--output")) {
+			return true
+		}
+	}
+	return false
+}
+
+func newApp() *cli.App {
+	return &cli.App{
+		Name: "lbctl", Usage: "drives a Tarpon router", Version: version.String(),
+		EnableBashCompletion: true, HideHelpCommand: true,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "socket", Value: "/run/tarpon/tarpond.sock", EnvVars: []string{"TARPON_SOCKET"}, Usage: "tarpond's unix socket"},
+		},
+		Commands: []*cli.Command{
+			addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
+			vips(), status(), flows(), stats(), apply(), reload(), export(),
+			{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
+				fmt.Fprintln(c.App.Writer, "lbctl", version.String())
+				return nil
+			}},
+		},
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		ExitErrHandler: func(*cli.Context, error) {},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usageError{fmt.Errorf("there is no command %q (see: lbctl --help)", c.Args().First())}
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+func client(c *cli.Context) *api.Client { return api.NewClient(c.String("socket")) }
+
+// output is -o, which every command has.
+func output() cli.Flag {
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text or json"}
+}
+
+// print writes a value as JSON if that was asked for; else text writes it.
+func print[T any](c *cli.Context, value T, text func(T) string) error {
+	switch c.String("output") {
+	case "json":
+		encoder := json.NewEncoder(c.App.Writer)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(value)
+	case "text":
+		_, err := fmt.Fprint(c.App.Writer, text(value))
+		return err
+	}
+	return usageError{fmt.Errorf("-o %s: write text or json", c.String("output"))}
+}
+
+// arguments checks how many there are.
+func arguments(c *cli.Context, names ...string) error {
+	if c.NArg() < len(names) {
+		return usageError{fmt.Errorf("%s is missing (see: lbctl %s --help)", names[c.NArg()], c.Command.Name)}
+	}
+	if c.NArg() > len(names) {
+		return usageError{fmt.Errorf("%q is one argument too many", c.Args().Get(len(names)))}
+	}
+	return nil
+}
