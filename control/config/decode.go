@@ -127,12 +127,12 @@ func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 
 // address reads the text of a vip or real.
 func (d *decoder) address(n *yaml.Node, path, what string, read func(string) error) {
-	at, bare := d.bare[place(n)]
-	switch {
-	case bare:
+	if at, ok := d.bare[place(n)]; ok {
+		delete(d.bare, place(n))
 		d.failBare(at, path, what)
 		return
-	case n.Kind == yaml.SequenceNode, n.Kind == yaml.MappingNode:
+	}
+	if isBare(n) {
 		d.failBare(place(n), path, what)
 		return
 	}

@@ -34,7 +34,7 @@ func (d *decoder) document(data []byte) *yaml.Node {
 	if root == nil || isNull(root) {
 		return nil
 	}
-	if before := len(d.list); !d.onlyValues(root) || len(d.list) > before {
+	if !d.onlyValues(root) {
 		return nil
 	}
 	return root
@@ -114,6 +114,9 @@ func (d *decoder) onlyValues(n *yaml.Node) bool {
 // quotes: YAML takes the brackets for a list, the commonest of all syntax errors.
 var bareIPv6 = regexp.MustCompile(`(?:^|[\s,\[{])(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\](?::[0-9]+(?:/[a-z]+)?|/[a-z0-9]+))`)
 
+// maxBareLine bounds lines that are repaired and shown: people wrote them.
+const maxBareLine = 500
+
 // repair reads the file as if its bare IPv6 addresses were quoted, so that they
 // are told at their paths, and other faults with them.
 func (d *decoder) repair(cause error) (*yaml.Node, error) {
@@ -121,6 +124,9 @@ func (d *decoder) repair(cause error) (*yaml.Node, error) {
 	lines := make([][]byte, len(d.lines))
 	for i, line := range d.lines {
 		lines[i] = line
+		if len(line) > maxBareLine {
+			continue
+		}
 		code, _, _ := bytes.Cut(line, []byte(" #"))
 		matches := bareIPv6.FindAllSubmatchIndex(code, -1)
 		for k := len(matches) - 1; k >= 0; k-- {
@@ -135,11 +141,25 @@ func (d *decoder) repair(cause error) (*yaml.Node, error) {
 	}
 	root, err := load(bytes.Join(lines, []byte("\n")))
 	if err != nil {
-		for _, at := range d.bare {
-			d.failBare(at, "", "address")
-		}
+		d.failUnread()
 	}
 	return root, err
+}
+
+// failUnread tells those addresses that were not read as a vip's or a real's.
+func (d *decoder) failUnread() {
+	for _, at := range d.bare {
+		d.failBare(at, "", "address")
+	}
+}
+
+// isBare says whether a node is an IPv6 address in brackets that YAML took for a
+// list, or, with a port, for a mapping with a list for a key.
+func isBare(n *yaml.Node) bool {
+	if n.Kind == yaml.MappingNode && len(n.Content) > 0 {
+		n = n.Content[0]
+	}
+	return n.Kind == yaml.SequenceNode && len(n.Content) == 1 && strings.Count(n.Content[0].Value, ":") > 1
 }
 
 // failBare shows an IPv6 address that lacks its quotes.
@@ -151,7 +171,10 @@ func (d *decoder) failBare(at Place, path, what string) {
 		rest := text[end+1:]
 		text = text[:end+1] + rest[:len(rest)-len(strings.TrimLeft(rest, ":/0123456789abcdefghijklmnopqrstuvwxyz"))]
 	}
-	d.list = append(d.list, Error{
+	if len(line) > maxBareLine {
+		line = ""
+	}
+	d.add(Error{
 		Place: at, Path: path, Message: fmt.Sprintf("an IPv6 %s must be quoted in YAML", what),
 		Remedy: fmt.Sprintf("write %q", text), Excerpt: line,
 	})
@@ -162,6 +185,9 @@ func (d *decoder) syntax(err error) {
 	var cause *yaml.LoadError
 	if errors.As(err, &cause) && cause.Mark.Line > 0 {
 		at, message = Place{cause.Mark.Line, max(cause.Mark.Column, 1)}, cause.Message
+		if at.Line > len(d.lines) { // the end of a file whose last line has none
+			at = Place{len(d.lines), utf8.RuneCount(d.lines[len(d.lines)-1]) + 1}
+		}
 		if cause.ContextMsg != "" {
 			message += " " + cause.ContextMsg
 		}

@@ -16,26 +16,34 @@ type Error struct {
 	Excerpt string // the file's line, where it should be shown; may be empty
 }
 
-// Errors are all faults of a file, sorted by place.
+// Errors are all faults of a file, sorted by place; of very many the first.
 type Errors struct {
 	File string
 	Note string // what goes on instead, such as: revision 41 goes on
 	List []Error
+	More int // that are not in the list
 }
+
+// maxFaults is how many faults are told: a file that is no configuration at all
+// has as many as it has lines.
+const maxFaults = 100
 
 func (e *Errors) Error() string {
 	var b strings.Builder
 	plural := "s"
-	if len(e.List) == 1 {
+	if len(e.List)+e.More == 1 {
 		plural = ""
 	}
-	fmt.Fprintf(&b, "%s: %d error%s, nothing was changed", e.File, len(e.List), plural)
+	fmt.Fprintf(&b, "%s: %d error%s, nothing was changed", e.File, len(e.List)+e.More, plural)
 	if e.Note != "" {
 		fmt.Fprintf(&b, " (%s)", e.Note)
 	}
 	b.WriteString("\n")
 	for _, fault := range e.List {
 		b.WriteString("\n" + fault.String())
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, "\n       and %d more", e.More)
 	}
 	return b.String()
 }
@@ -65,6 +73,7 @@ func (e Error) String() string {
 // report gathers faults, so that all of a file's are told at once.
 type report struct {
 	list   []Error
+	more   int
 	places map[string]Place
 }
 
@@ -79,7 +88,15 @@ func (r *report) fail(path, remedy, format string, args ...any) {
 }
 
 func (r *report) failAt(place Place, path, remedy, format string, args ...any) {
-	r.list = append(r.list, Error{Place: place, Path: path, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+	r.add(Error{Place: place, Path: path, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+func (r *report) add(fault Error) {
+	if len(r.list) == maxFaults {
+		r.more++
+		return
+	}
+	r.list = append(r.list, fault)
 }
 
 // errors is nil without a fault.
@@ -90,5 +107,5 @@ func (r *report) errors(file string) error {
 	slices.SortStableFunc(r.list, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return &Errors{File: file, List: r.list}
+	return &Errors{File: file, List: r.list, More: r.more}
 }

@@ -53,6 +53,7 @@ func parse(data []byte) (*Config, *report) {
 		root = &yaml.Node{Kind: yaml.MappingNode}
 	}
 	d.config(root, c)
+	d.failUnread()
 	d.validate(c)
 	return c, &d.report
 }

@@ -90,6 +90,8 @@ func TestFaults(t *testing.T) {
 		{"vip unquoted", legs + "vips:\n  - vip: [2001:db8::1]\n", "5:10   vips[0].vip: an IPv6 vip must be quoted in YAML\n         - vip: [2001:db8::1]\n                ^  write \"[2001:db8::1]\""},
 		{"real unquoted", legs + "vips:\n  - vip: \"[2001:db8::1]:80\"\n    reals: [[2001:db8::11]:53, \"[2001:db8::12]:53\"]\n",
 			"6:13   vips[0].reals[0]: an IPv6 real must be quoted in YAML\n           reals: [[2001:db8::11]:53, \"[2001:db8::12]:53\"]\n                   ^  write \"[2001:db8::11]:53\""},
+		{"vip is a list", legs + "vips:\n  - vip: [192.0.2.1:80]\n", "5:10   vips[0].vip: one value is needed here"},
+		{"unquoted elsewhere", legs + "checks: {a: {type: http, host: [2001:db8::1]:80}}\n", "4:32   an IPv6 address must be quoted in YAML"},
 		{"vip broadcast", legs + "vips:\n  - vip: 255.255.255.255:80\n", "cannot be a vip: it is the broadcast address"},
 		{"vip multicast", legs + "vips:\n  - vip: 224.0.0.18:80\n", "cannot be a vip: it is a multicast address"},
 		{"vip loopback", legs + "vips:\n  - vip: 127.0.0.1:80\n", "it is a loopback address"},

@@ -84,9 +84,7 @@ func (d *decoder) real(n *yaml.Node, path string, v *Vip, c *Config) Real {
 			return err
 		})
 	}
-	// [2001:db8::11]:53 in a list in brackets is a mapping with a list for a key.
-	bare := n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind != yaml.ScalarNode
-	if n.Kind != yaml.MappingNode || bare {
+	if n.Kind != yaml.MappingNode || isBare(n) {
 		address(n, path)
 		return r
 	}

@@ -1,3 +1,0 @@
-package config
-import ("testing";"strings";"time";"fmt")
-func TestZZ(t *testing.T){ for _,s:=range []string{"a: b\n","- a\n","[","{a: ","# c\n","a: [b]\n","- - ","? a\n", "'", "\"a\" ", "- a: # x\n", " #\n", "&a ", "a\n", "a: |\n  b\n","\n", "!a ", "a: &a *a\n", "[2001:db8::1]:80 "} { for _, n := range []int{50000, 200000} { data:=[]byte(strings.Repeat(s,n/len(s))); for _, pre := range []string{"", legs+"vips:\n"} { start:=time.Now(); _,err:=Parse("f",append([]byte(pre),data...)); d:=time.Since(start); l:=0; if err!=nil {l=len(err.Error())}; if d>100*time.Millisecond || n==200000 {fmt.Printf("%q %d %v %v len=%d total=%v\n", s, n, pre!="", d, l, time.Since(start))} } } } }
