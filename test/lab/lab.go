@@ -1,0 +1,318 @@
+// Package lab makes networks of namespaces with a Tarpon router in the middle,
+// real clients and real servers, for the demo and the end-to-end tests.
+//
+//	client ── wan [router] lan ── switch ── real1, real2, real3
+//	192.0.2.10   .1      10.0.0.1           10.0.0.11 ... 13
+//
+// The same in IPv6: 2001:db8:1::/64 outside, 2001:db8:2::/64 inside. One-armed:
+// client and reals are on one network, 192.0.2.0/24, with the router.
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reals is how many real servers a lab has.
+const Reals = 3
+
+// Options of a lab.
+type Options struct {
+	OneArmed bool
+	// Mode of the legs; empty: auto.
+	Mode string
+	// MaxFlows sizes the router's tables; 0: 65,536.
+	MaxFlows int
+	// Extra is appended to the router's configuration.
+	Extra string
+	// Bin is where tarpond and lbctl lie.
+	Bin string
+	// MTU of all links; 0: 1500.
+	MTU int
+}
+
+// A Lab is a network that is up. Everything it made carries its name.
+type Lab struct {
+	Options
+	Name string
+	Dir  string // files of the router and the servers
+
+	mu        sync.Mutex
+	processes []*exec.Cmd
+	daemon    *exec.Cmd
+}
+
+// New makes the network and starts nothing. On an error nothing is left.
+func New(o Options) (*Lab, error) {
+	if os.Getuid() != 0 {
+		return nil, errors.New("a lab needs root: it makes network namespaces")
+	}
+	if o.MaxFlows == 0 {
+		o.MaxFlows = 65536
+	}
+	dir, err := os.MkdirTemp("", "tarpon-lab-")
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Options: o, Name: fmt.Sprintf("tp%d%s", os.Getpid(), filepath.Base(dir)[len("tarpon-lab-"):][:3]), Dir: dir}
+	if err := l.build(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// Vip4 and Vip6 are addresses free for vips.
+func Vip4(n int) string { return fmt.Sprintf("192.0.2.%d", 100+n) }
+func Vip6(n int) string { return fmt.Sprintf("2001:db8:1::%d", 100+n) }
+
+// Client4 and Client6 are the client's own.
+const (
+	Client4 = "192.0.2.10"
+	Client6 = "2001:db8:1::10"
+)
+
+// Real4 is a real's address; n is from 1.
+func (l *Lab) Real4(n int) string {
+	if l.OneArmed {
+		return fmt.Sprintf("198.51.100.%d", 10+n)
+	}
+	return fmt.Sprintf("10.0.0.%d", 10+n)
+}
+
+// Real6 is a real's IPv6 address.
+func (l *Lab) Real6(n int) string { return fmt.Sprintf("2001:db8:2::%d", 10+n) }
+
+// NS is the name of one of the lab's namespaces: client, router, switch, real1...
+func (l *Lab) NS(who string) string { return l.Name + "-" + who }
+
+func (l *Lab) namespaces() []string {
+	list := []string{"client", "router", "switch"}
+	for n := 1; n <= Reals; n++ {
+		list = append(list, fmt.Sprintf("real%d", n))
+	}
+	return list
+}
+
+// script runs lines of commands; each begins with who runs it.
+func (l *Lab) script(lines string) error {
+	for line := range strings.Lines(lines) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if out, err := l.Run(fields[0], fields[1:]...); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.TrimSpace(line), err, out)
+		}
+	}
+	return nil
+}
+
+func (l *Lab) build() error {
+	for _, who := range l.namespaces() {
+		if out, err := exec.Command("ip", "netns", "add", l.NS(who)).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip netns add %s: %w: %s", l.NS(who), err, out)
+		}
+	}
+	for _, dir := range []string{"bpf", "run", "state"} {
+		if err := os.Mkdir(filepath.Join(l.Dir, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("bpf", filepath.Join(l.Dir, "bpf"), "bpf", 0, ""); err != nil {
+		return fmt.Errorf("mount a bpffs: %w", err)
+	}
+	if err := l.links(); err != nil {
+		return err
+	}
+	return os.WriteFile(l.Config(), []byte(l.configuration()), 0o644)
+}
+
+// wire makes a veth pair between two namespaces. A redirect to a veth needs its
+// peer to poll, which GRO makes it do; and who sends into XDP must send whole
+// checksums.
+func (l *Lab) wire(a, nameA, b, nameB string) error {
+	mtu := l.MTU
+	if mtu == 0 {
+		mtu = 1500
+	}
+	return l.script(fmt.Sprintf(`
+		%[1]s ip link add %[2]s mtu %[5]d type veth peer name %[4]s mtu %[5]d netns %[6]s
+		%[1]s ip link set %[2]s up
+		%[3]s ip link set %[4]s up
+		%[1]s ethtool -K %[2]s gro on tx off tso off gso off
+		%[3]s ethtool -K %[4]s gro on tx off tso off gso off
+	`, a, nameA, b, nameB, mtu, l.NS(b)))
+}
+
+func (l *Lab) links() error {
+	for _, who := range l.namespaces() {
+		// No duplicate address detection: addresses are usable at once.
+		err := l.script(fmt.Sprintf(`
+			%[1]s ip link set lo up
+			%[1]s sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
+		`, who))
+		if err != nil {
+			return err
+		}
+	}
+	if l.OneArmed {
+		return l.oneArmed()
+	}
+	if err := errors.Join(l.wire("router", "wan", "client", "eth0"), l.wire("router", "lan", "switch", "port0")); err != nil {
+		return err
+	}
+	err := l.script(`
+		router ip addr add 192.0.2.1/24 dev wan
+		router ip addr add 2001:db8:1::1/64 dev wan
+		router ip addr add 10.0.0.1/24 dev lan
+		router ip addr add 2001:db8:2::1/64 dev lan
+		client ip addr add 192.0.2.10/24 dev eth0
+		client ip addr add 2001:db8:1::10/64 dev eth0
+		client ip route add default via 192.0.2.1
+		client ip route add default via 2001:db8:1::1
+		switch ip link add br0 type bridge
+		switch ip link set br0 up
+		switch ip link set port0 master br0
+	`)
+	for n := 1; err == nil && n <= Reals; n++ {
+		err = l.real(n, l.Real4(n), "10.0.0.254", l.Real6(n), "2001:db8:2::254")
+	}
+	return err
+}
+
+// real connects a real server to the switch.
+func (l *Lab) real(n int, v4, gateway4, v6, gateway6 string) error {
+	who, port := fmt.Sprintf("real%d", n), fmt.Sprintf("port%d", n)
+	if err := l.wire(who, "eth0", "switch", port); err != nil {
+		return err
+	}
+	return l.script(fmt.Sprintf(`
+		switch ip link set %[2]s master br0
+		%[1]s ip addr add %[3]s/24 dev eth0
+		%[1]s ip addr add %[5]s/64 dev eth0
+		%[1]s ip route add default via %[4]s
+		%[1]s ip route add default via %[6]s
+	`, who, port, v4, gateway4, v6, gateway6))
+}
+
+// oneArmed has everybody on one wire, in two networks.
+func (l *Lab) oneArmed() error {
+	err := errors.Join(l.wire("router", "net", "switch", "port0"), l.wire("client", "eth0", "switch", "port9"))
+	if err != nil {
+		return err
+	}
+	err = l.script(`
+		router ip addr add 192.0.2.1/24 dev net
+		router ip addr add 198.51.100.1/24 dev net
+		router ip addr add 2001:db8:1::1/64 dev net
+		router ip addr add 2001:db8:2::1/64 dev net
+		client ip addr add 192.0.2.10/24 dev eth0
+		client ip addr add 2001:db8:1::10/64 dev eth0
+		client ip route add default via 192.0.2.1
+		client ip route add default via 2001:db8:1::1
+		switch ip link add br0 type bridge
+		switch ip link set br0 up
+		switch ip link set port0 master br0
+		switch ip link set port9 master br0
+	`)
+	for n := 1; err == nil && n <= Reals; n++ {
+		err = l.real(n, l.Real4(n), "198.51.100.254", l.Real6(n), "2001:db8:2::254")
+	}
+	return err
+}
+
+// Config is the router's configuration file.
+func (l *Lab) Config() string { return filepath.Join(l.Dir, "tarpon.yaml") }
+
+func (l *Lab) configuration() string {
+	mode := ""
+	if l.Mode != "" {
+		mode = ", mode: " + l.Mode
+	}
+	legs := "  wan: {role: outside, interface: wan" + mode + "}\n  lan: {role: inside, interface: lan" + mode + "}\n"
+	leg, gateway := "lan", "10.0.0.254"
+	if l.OneArmed {
+		legs = "  net: {role: both, interface: net" + mode + "}\n"
+		leg, gateway = "net", "198.51.100.254"
+	}
+	return fmt.Sprintf(`# the lab's router
+version: 1
+legs:
+%sfloating:
+  - {address: %s/24, leg: %s}
+  - {address: "2001:db8:2::254/64", leg: %s}
+flows:
+  max_ipv4: %d
+  max_ipv6: %d
+checks:
+  quick: {type: http, path: /, interval: 300ms, timeout: 200ms, rise: 2, fall: 2}
+defaults:
+  check: quick
+%s`, legs, gateway, leg, leg, l.MaxFlows, l.MaxFlows, l.Extra)
+}
+
+// Run runs a command in a namespace and returns what it printed.
+func (l *Lab) Run(who string, args ...string) (string, error) {
+	out, err := l.Command(who, args...).CombinedOutput()
+	return string(out), err
+}
+
+// Command is a command to be run in a namespace. Only the network is another one:
+// `ip netns exec` would hide the bpffs.
+func (l *Lab) Command(who string, args ...string) *exec.Cmd {
+	return exec.Command("nsenter", append([]string{"--net=/run/netns/" + l.NS(who)}, args...)...)
+}
+
+// Start starts a command that Close will kill.
+func (l *Lab) Start(cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.processes = append(l.processes, cmd)
+	return nil
+}
+
+// Wait polls until the condition holds; the error is the last it gave.
+func Wait(limit time.Duration, condition func() error) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := condition()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("after %s: %w", limit, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Close ends every process and removes everything the lab made, by its name.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range append(l.processes, l.daemon) {
+		if p != nil && p.Process != nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	}
+	var errs []error
+	for _, who := range l.namespaces() {
+		_ = exec.Command("ip", "netns", "del", l.NS(who)).Run()
+	}
+	if err := unix.Unmount(filepath.Join(l.Dir, "bpf"), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
+}
