@@ -106,14 +106,14 @@ var (
 	hostText   = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]{0,255}$`)
 )
 
-func (d *decoder) matching(to *string, want *regexp.Regexp, else_ string) reader {
+func (d *decoder) matching(to *string, want *regexp.Regexp, otherwise string) reader {
 	return func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
 		if !ok {
 			return
 		}
 		if !want.MatchString(s) || len(s) > maxText {
-			d.failNode(n, path, "", "%.60q: %s", s, else_)
+			d.failNode(n, path, "", "%.60q: %s", s, otherwise)
 			return
 		}
 		*to = s
