@@ -91,7 +91,11 @@ func (c *Controller) Start() error {
 	}
 	c.watch()
 	c.awaitNextHops()
-	return c.converge()
+	if err := c.converge(); err != nil {
+		return err
+	}
+	c.sweepFlows()
+	return nil
 }
 
 // awaitNextHops gives the routes of a restart a moment, so that the fast path is

@@ -1,0 +1,35 @@
+# What a user runs. As root, on Debian 12 or newer, with Go 1.26 or newer.
+
+CLANG ?= clang-14
+PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl iperf3 nftables procps
+
+.PHONY: build demo test bench generate lint packages
+
+build:
+	go build -trimpath -o bin/ ./cmd/...
+
+# The main job, in a lab of network namespaces. KEEP=1 leaves the lab up.
+demo: packages build
+	@go run ./test/demo
+
+# Everything, from unit tests to the lab. Nothing is skipped: needs root.
+test: packages
+	@test "$$(id -u)" = 0 || { echo "make test needs root: it loads programs and makes network namespaces"; exit 1; }
+	go vet ./...
+	go test -timeout 30m ./...
+
+# Speed against peers, as ratios inside one run. FULL=1 for all rows.
+bench: packages build
+	@go run ./test/bench
+
+# The programs' objects and their Go types; needs $(CLANG).
+generate:
+	go generate ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	@! command -v golangci-lint >/dev/null || golangci-lint run
+
+packages:
+	@packaging/need $(PACKAGES)
