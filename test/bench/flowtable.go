@@ -38,16 +38,14 @@ func reasonsOf(stats []byte) (map[string]uint64, error) {
 		Packets uint64 `json:"packets"`
 	}
 	var v struct {
-		Reasons struct {
-			XDP []count `json:"xdp"`
-			TC  []count `json:"tc"`
-		} `json:"reasons"`
+		XDP []count `json:"xdp"`
+		TC  []count `json:"tc"`
 	}
 	if err := json.Unmarshal(stats, &v); err != nil {
 		return nil, fmt.Errorf("read lbctl stats: %w", err)
 	}
 	sums := map[string]uint64{}
-	for _, c := range append(v.Reasons.XDP, v.Reasons.TC...) {
+	for _, c := range append(v.XDP, v.TC...) {
 		sums[c.Name] += c.Packets
 	}
 	if _, found := sums["flow_hit"]; !found {
@@ -73,7 +71,7 @@ func (d *daemon) openTable() (*table, error) {
 		t.bucket, t.slot, t.key = 128, 32, 16
 		name = "flows6"
 	}
-	path := filepath.Join(d.bpffs, "tarpon", name)
+	path := filepath.Join(d.bpffs, "tarpon/v1/maps", name)
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open flow table %s: %w", path, err)
@@ -93,7 +91,7 @@ func (t *table) close() error { return t.m.Close() }
 // weak hash leaves most buckets empty.
 func (t *table) spread() (float64, error) {
 	used, usedBuckets := 0, 0
-	buckets := t.memory.Size() / t.bucket
+	buckets := int(t.memory.Size()) / t.bucket
 	b := make([]byte, t.bucket)
 	for i := range buckets {
 		if _, err := t.memory.ReadAt(b, int64(i*t.bucket)); err != nil {
@@ -123,8 +121,8 @@ func expectedBuckets(n, buckets int) float64 {
 // clear empties the table; no frame may be on its way.
 func (t *table) clear() error {
 	zero := make([]byte, 1<<20)
-	for at := 0; at < t.memory.Size(); at += len(zero) {
-		n := min(len(zero), t.memory.Size()-at)
+	for at := 0; at < int(t.memory.Size()); at += len(zero) {
+		n := min(len(zero), int(t.memory.Size())-at)
 		if _, err := t.memory.WriteAt(zero[:n], int64(at)); err != nil {
 			return fmt.Errorf("clear flow table: %w", err)
 		}

@@ -173,7 +173,9 @@ func generate(args []string) error {
 	}()
 	done := make(chan error, len(cpus))
 	for _, cpu := range cpus {
-		go func() { done <- onOwnThread(func() error { return generateOn(program, args[0], cpu, uint32(frames), frame) }) }()
+		go func() {
+			done <- onOwnThread(func() error { return generateOn(program, args[0], cpu, uint32(frames), frame) })
+		}()
 	}
 	for range cpus {
 		err = errors.Join(err, <-done)
