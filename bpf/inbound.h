@@ -138,20 +138,16 @@ INLINE int forward_in(frame *frame, struct packet *p, const struct flow *flow,
 	return send(frame, egress, route);
 }
 
-INLINE int to_vip(frame *frame, struct packet *p, __u32 use, bool v6)
+/* A packet to a vip; any: that has every port. */
+INLINE int to_vip(frame *frame, struct packet *p, __u32 vip, bool any, bool v6)
 {
 	const struct ends *ends = &p->facts->ends;
 	struct insert *insert = &p->scratch->insert;
 	struct backend *backend = NULL;
 	struct flow_key key = {};
 	struct flow flow = {};
-	bool any;
-	__u32 vip;
 	int id;
 
-	vip = vip_at(&ends->destination, ends->destination_port, ends->protocol, use, &any, v6);
-	if (!vip)
-		return PASS(p, other_port);
 	flow_key(&key, &ends->source, ends->source_port, ends->protocol,
 		 any ? ends->destination_port : 0, vip, v6);
 	if (flow_find(&flow, &key, v6))

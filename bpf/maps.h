@@ -12,6 +12,7 @@
 #define MAX_VIPS 65536
 #define MAX_BACKENDS 65536
 #define MAX_LEGS 64
+#define LEG_INDICES 4096
 #define FLOW_LOCKS 1024
 
 /* Address -> enum address_use. Go writes, program reads. */
@@ -109,6 +110,15 @@ struct {
 	__type(key, struct leg_key);
 	__type(value, __u32);
 } leg_ids SEC(".maps");
+
+/* The same for untagged interfaces with a small index, which most are: an array is
+ * looked up in two instructions, a hash in forty. 0: no leg. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LEG_INDICES);
+	__type(key, __u32);
+	__type(value, __u32);
+} leg_of_index SEC(".maps");
 
 /* By leg id. Go writes (mapped), program reads. */
 struct {

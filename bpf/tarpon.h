@@ -6,13 +6,12 @@
 #include "inbound.h"
 #include "reply.h"
 
-/* To a vip's address. What matches a vip's address and port never reaches the
- * router's own stack; what cannot be read is not given to it either. */
+/* To a vip's address, but without ports. What matches a vip's address and port
+ * never reaches the router's own stack; what cannot be read is not given to it
+ * either. */
 INLINE int to_vip_address(frame *frame, struct packet *p, __u32 use, bool v6)
 {
 	switch (p->facts->kind) {
-	case KIND_PORTS:
-		return to_vip(frame, p, use, v6);
 	case KIND_ICMP_ERROR:
 		return v6 ? icmp6(frame, use) : icmp4(frame, use);
 	case KIND_FRAGMENT:
@@ -28,12 +27,11 @@ INLINE int to_vip_address(frame *frame, struct packet *p, __u32 use, bool v6)
 	}
 }
 
-INLINE int classify(frame *frame, struct packet *p, bool v6)
+/* Neither to a vip nor to one's address: from a real, or not ours. */
+INLINE int to_elsewhere(frame *frame, struct packet *p, bool v6)
 {
-	__u32 use = address_use(&p->facts->ends.destination, v6);
+	__u32 use;
 
-	if (use & (ADDRESS_VIP | ADDRESS_VIP_ANY_PORT))
-		return to_vip_address(frame, p, use, v6);
 	if (p->leg->role == LEG_OUTSIDE)
 		return PASS(p, not_ours);
 	if (p->facts->kind == KIND_ICMP_ERROR)
@@ -44,6 +42,32 @@ INLINE int classify(frame *frame, struct packet *p, bool v6)
 	if (p->facts->kind != KIND_PORTS && p->facts->kind != KIND_FRAGMENT)
 		return PASS(p, real_itself);
 	return from_real(frame, p, use, v6);
+}
+
+INLINE int classify(frame *frame, struct packet *p, bool v6)
+{
+	const struct ends *ends = &p->facts->ends;
+	bool ports = p->facts->kind == KIND_PORTS, any = false;
+	__u32 use, vip = 0, *id;
+
+	/* Outside, most packets are for a vip: its name is looked up at once, and
+	 * the address only for the others. */
+	if (ports && p->leg->role == LEG_OUTSIDE) {
+		id = name_of(&ends->destination, ends->destination_port, ends->protocol, true, v6);
+		vip = id ? *id : 0;
+	}
+	if (!vip) {
+		use = address_use(&ends->destination, v6);
+		if (!(use & (ADDRESS_VIP | ADDRESS_VIP_ANY_PORT)))
+			return to_elsewhere(frame, p, v6);
+		if (!ports)
+			return to_vip_address(frame, p, use, v6);
+		vip = vip_at(&ends->destination, ends->destination_port, ends->protocol, use, &any,
+			     v6);
+		if (!vip)
+			return PASS(p, other_port);
+	}
+	return to_vip(frame, p, vip, any, v6);
 }
 
 INLINE int process4(frame *frame, struct packet *p)

@@ -61,10 +61,16 @@ INLINE struct leg *leg_of(__u32 id)
 
 INLINE struct leg *leg_at(__u32 ifindex, __u32 vlan, __u32 *id)
 {
-	struct leg_key key = { .ifindex = ifindex, .vlan = vlan };
-	__u32 *found = bpf_map_lookup_elem(&leg_ids, &key);
+	__u32 *found;
 
-	if (!found)
+	if (!vlan && ifindex < LEG_INDICES) {
+		found = bpf_map_lookup_elem(&leg_of_index, &ifindex);
+	} else {
+		struct leg_key key = { .ifindex = ifindex, .vlan = vlan };
+
+		found = bpf_map_lookup_elem(&leg_ids, &key);
+	}
+	if (!found || !*found)
 		return NULL;
 	*id = *found;
 	return leg_of(*found);

@@ -24,6 +24,7 @@ const (
 	maxVips      = 65536
 	maxBackends  = 65536
 	maxLegs      = 64
+	legIndices   = 4096
 	maxPrefixes  = 8
 	linesTotal   = 1 << 18
 	slotsPerLine = 32

@@ -135,10 +135,27 @@ func (l *Loader) legID(ifindex int) (uint32, error) {
 	for id = 1; id < maxLegs; id++ {
 		if !used[id] {
 			l.memory.legs[id] = xdpLeg{}
-			return id, l.maps.LegIds.Put(key, id)
+			return id, l.setLegID(ifindex, id)
 		}
 	}
 	return 0, fmt.Errorf("more than %d legs", maxLegs-1)
+}
+
+// setLegID makes the program find a leg by its interface; 0: no more.
+func (l *Loader) setLegID(ifindex int, id uint32) error {
+	key := xdpLegKey{Ifindex: uint32(ifindex)}
+	if ifindex < legIndices {
+		if err := l.maps.LegOfIndex.Put(uint32(ifindex), id); err != nil {
+			return err
+		}
+	}
+	if id != 0 {
+		return l.maps.LegIds.Put(key, id)
+	}
+	if err := l.maps.LegIds.Delete(key); !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (l *Loader) attachXDP(leg *leg, device netlink.Link) error {
@@ -247,11 +264,7 @@ func (l *Loader) DetachLeg(ifindex int) error {
 		delete(l.legs, ifindex)
 	}
 	l.forgetHops(ifindex)
-	err := l.maps.LegIds.Delete(xdpLegKey{Ifindex: uint32(ifindex)})
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		err = nil
-	}
-	return errors.Join(err, removeLink(l.pins.link("xdp", ifindex)),
+	return errors.Join(l.setLegID(ifindex, 0), removeLink(l.pins.link("xdp", ifindex)),
 		removeLink(l.pins.link("tcx", ifindex)), removeFilter(ifindex))
 }
 

@@ -26,6 +26,7 @@ const (
 	tcMapFlows6         = "flows6"
 	tcMapHooks          = "hooks"
 	tcMapLegIds         = "leg_ids"
+	tcMapLegOfIndex     = "leg_of_index"
 	tcMapLegs           = "legs"
 	tcMapLimits         = "limits"
 	tcMapLocks4         = "locks4"
@@ -105,6 +106,7 @@ type tcMapSpecs struct {
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
 	Hooks      *ebpf.MapSpec `ebpf:"hooks"`
 	LegIds     *ebpf.MapSpec `ebpf:"leg_ids"`
+	LegOfIndex *ebpf.MapSpec `ebpf:"leg_of_index"`
 	Legs       *ebpf.MapSpec `ebpf:"legs"`
 	Limits     *ebpf.MapSpec `ebpf:"limits"`
 	Locks4     *ebpf.MapSpec `ebpf:"locks4"`
@@ -160,6 +162,7 @@ type tcMaps struct {
 	Flows6     *ebpf.Map `ebpf:"flows6"`
 	Hooks      *ebpf.Map `ebpf:"hooks"`
 	LegIds     *ebpf.Map `ebpf:"leg_ids"`
+	LegOfIndex *ebpf.Map `ebpf:"leg_of_index"`
 	Legs       *ebpf.Map `ebpf:"legs"`
 	Limits     *ebpf.Map `ebpf:"limits"`
 	Locks4     *ebpf.Map `ebpf:"locks4"`
@@ -186,6 +189,7 @@ func (m *tcMaps) Close() error {
 		m.Flows6,
 		m.Hooks,
 		m.LegIds,
+		m.LegOfIndex,
 		m.Legs,
 		m.Limits,
 		m.Locks4,

@@ -292,6 +292,7 @@ const (
 	xdpMapFlows6         = "flows6"
 	xdpMapHooks          = "hooks"
 	xdpMapLegIds         = "leg_ids"
+	xdpMapLegOfIndex     = "leg_of_index"
 	xdpMapLegs           = "legs"
 	xdpMapLimits         = "limits"
 	xdpMapLocks4         = "locks4"
@@ -371,6 +372,7 @@ type xdpMapSpecs struct {
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
 	Hooks      *ebpf.MapSpec `ebpf:"hooks"`
 	LegIds     *ebpf.MapSpec `ebpf:"leg_ids"`
+	LegOfIndex *ebpf.MapSpec `ebpf:"leg_of_index"`
 	Legs       *ebpf.MapSpec `ebpf:"legs"`
 	Limits     *ebpf.MapSpec `ebpf:"limits"`
 	Locks4     *ebpf.MapSpec `ebpf:"locks4"`
@@ -426,6 +428,7 @@ type xdpMaps struct {
 	Flows6     *ebpf.Map `ebpf:"flows6"`
 	Hooks      *ebpf.Map `ebpf:"hooks"`
 	LegIds     *ebpf.Map `ebpf:"leg_ids"`
+	LegOfIndex *ebpf.Map `ebpf:"leg_of_index"`
 	Legs       *ebpf.Map `ebpf:"legs"`
 	Limits     *ebpf.Map `ebpf:"limits"`
 	Locks4     *ebpf.Map `ebpf:"locks4"`
@@ -452,6 +455,7 @@ func (m *xdpMaps) Close() error {
 		m.Flows6,
 		m.Hooks,
 		m.LegIds,
+		m.LegOfIndex,
 		m.Legs,
 		m.Limits,
 		m.Locks4,

@@ -52,7 +52,6 @@ const (
 	benchProgGenerate6    = "generate6"
 	benchProgPass         = "pass"
 	benchProgRedirect     = "redirect"
-	benchVarFirst         = "first"
 	benchVarFlows         = "flows"
 	benchVarFrameLength   = "frame_length"
 	benchVarFrameProtocol = "frame_protocol"
@@ -130,7 +129,6 @@ type benchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchVariableSpecs struct {
-	First         *ebpf.VariableSpec `ebpf:"first"`
 	Flows         *ebpf.VariableSpec `ebpf:"flows"`
 	FrameLength   *ebpf.VariableSpec `ebpf:"frame_length"`
 	FrameProtocol *ebpf.VariableSpec `ebpf:"frame_protocol"`
@@ -184,7 +182,6 @@ func (m *benchMaps) Close() error {
 //
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchVariables struct {
-	First         *ebpf.Variable `ebpf:"first"`
 	Flows         *ebpf.Variable `ebpf:"flows"`
 	FrameLength   *ebpf.Variable `ebpf:"frame_length"`
 	FrameProtocol *ebpf.Variable `ebpf:"frame_protocol"`
