@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tarpon-lb/tarpon/test/lab"
+	"golang.org/x/sys/unix"
+)
+
+// refused runs a daemon that must end by itself, and returns what it said.
+func refused(t *testing.T, cmd *exec.Cmd, code int) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != code {
+		t.Errorf("ended with %v, want exit code %d:\n%s", err, code, out)
+	}
+	return string(out)
+}
+
+// TestRefusals: each gets a message that names the thing and the remedy, and leaves
+// running traffic as it was.
+func TestRefusals(t *testing.T) {
+	l := newLab(t, lab.Options{})
+	service(t, l, vip4())
+	works := func(t *testing.T) {
+		t.Helper()
+		if _, err := get(l, vip4()); err != nil {
+			t.Errorf("traffic that ran: %v", err)
+		}
+	}
+	says := func(t *testing.T, text string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("it does not say %q:\n%s", want, text)
+			}
+		}
+		works(t)
+	}
+	t.Run("second daemon", func(t *testing.T) {
+		says(t, refused(t, l.DaemonCommand(), 1), "held by another tarpond", "--bpffs")
+	})
+	t.Run("bpffs not mounted", func(t *testing.T) {
+		cmd := l.DaemonCommand()
+		dir := t.TempDir()
+		cmd.Args = append(cmd.Args, "--bpffs", dir, "--run-dir", dir, "--state-dir", dir)
+		says(t, refused(t, cmd, 1), dir, "mount -t bpf bpf")
+	})
+	t.Run("missing privileges", func(t *testing.T) {
+		cmd := l.DaemonCommand()
+		cmd.Args = append([]string{cmd.Args[0], cmd.Args[1], "setpriv", "--bounding-set=-bpf,-perfmon,-net_admin,-sys_admin", "--inh-caps=-all"}, cmd.Args[2:]...)
+		says(t, refused(t, cmd, 1), "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
+	})
+	t.Run("no configuration", func(t *testing.T) {
+		cmd := l.DaemonCommand()
+		cmd.Args = append(cmd.Args, "--config", "/nonexistent.yaml")
+		says(t, refused(t, cmd, 78), "/nonexistent.yaml")
+	})
+	t.Run("wrong configuration", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(file, []byte("legs: {wan: {role: both, interface: nowhere0}}\nvips: [{vip: 300.0.0.1:80}]\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := l.DaemonCommand()
+		cmd.Args = append(cmd.Args, "--config", file)
+		says(t, refused(t, cmd, 78), file, "300.0.0.1")
+	})
+	t.Run("interface does not exist", func(t *testing.T) {
+		out, err := l.Lbctl("apply", "-f", altered(t, l, "interface: wan", "interface: nowhere0"))
+		if err == nil {
+			t.Error("applied")
+		}
+		says(t, out, "nowhere0")
+	})
+	t.Run("changed flows.max", func(t *testing.T) {
+		out, err := l.Lbctl("apply", "-f", altered(t, l, "max_ipv4: 65536", "max_ipv4: 1000000"))
+		if err == nil {
+			t.Error("applied")
+		}
+		says(t, out, "max_ipv4", "not yet")
+	})
+	for name, args := range map[string][]string{
+		"real of the other family": {"add-real", vip4(), "[2001:db8:2::11]:80"},
+		"real is the router":       {"add-real", vip4(), "10.0.0.1:80"},
+		"real is a vip":            {"add-real", vip4(), lab.Vip4(0) + ":80"},
+		"vip in no network":        {"add-vip", "198.18.5.5:80"},
+		"vip is multicast":         {"add-vip", "224.0.0.1:80"},
+		"vip exists":               {"add-vip", vip4(), "--scheduler", "rr"},
+		"unknown scheduler":        {"add-vip", lab.Vip4(9) + ":80", "--scheduler", "best"},
+		"no such vip":              {"del-vip", "192.0.2.77:80"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := l.Lbctl(args...)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+				t.Errorf("lbctl %v: %v, want exit code 1: %s", args, err, out)
+			}
+			t.Log(strings.TrimSpace(out))
+			works(t)
+		})
+	}
+	t.Run("edited by hand", func(t *testing.T) {
+		data, err := os.ReadFile(l.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(l.Config(), append(data, "# by hand\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := l.Lbctl("add-vip", lab.Vip4(3)+":80")
+		if err == nil {
+			t.Error("a change over a file that was edited by hand")
+		}
+		says(t, out, "edited by hand", "lbctl reload")
+		lbctl(t, l, "reload")
+		lbctl(t, l, "add-vip", lab.Vip4(3)+":80")
+		if data, err := os.ReadFile(l.Config()); err != nil || !strings.Contains(string(data), "# by hand\n") {
+			t.Errorf("the comment is gone (%v):\n%s", err, data)
+		}
+	})
+	t.Run("daemon not reachable", func(t *testing.T) {
+		if err := l.KillDaemon(unix.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		out, err := l.Lbctl("status")
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 4 {
+			t.Errorf("%v, want exit code 4", err)
+		}
+		says(t, out, "tarpond.sock")
+	})
+}
+
+// altered is a copy of the running configuration with a change.
+func altered(t *testing.T, l *lab.Lab, from, to string) string {
+	t.Helper()
+	data, err := os.ReadFile(l.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(data), from, to, 1)
+	if text == string(data) {
+		t.Fatalf("%q is not in the configuration:\n%s", from, data)
+	}
+	file := filepath.Join(t.TempDir(), "altered.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// An interface with somebody else's XDP program is left as it is.
+func TestTakenInterface(t *testing.T) {
+	l := bareLab(t, lab.Options{})
+	if out, err := l.Run("router", "ip", "link", "set", "dev", "wan", "xdp", "off"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	object, err := filepath.Abs("../../test/bench/bench_x86_bpfel.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := l.Run("router", "ip", "link", "set", "dev", "wan", "xdpdrv", "object", object, "program", "pass"); err != nil {
+		t.Skipf("iproute2 cannot load the program: %v: %s", err, out)
+	}
+	out := refused(t, l.DaemonCommand(), 1)
+	if !strings.Contains(out, "wan") || !strings.Contains(out, "another owner") {
+		t.Errorf("it says:\n%s", out)
+	}
+	if out, err := l.Run("router", "ip", "link", "show", "wan"); err != nil || !strings.Contains(out, "prog/xdp") {
+		t.Errorf("the other's program is gone (%v):\n%s", err, out)
+	}
+}
