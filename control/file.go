@@ -10,6 +10,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/loader"
 )
 
 // Loaded is a configuration file that was read.
@@ -44,6 +45,17 @@ func understand(path string, data []byte, h *host.Host) (*config.Config, error) 
 			}
 		}
 		facts.Interfaces = append(facts.Interfaces, i)
+	}
+	listeners, err := host.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("read the listening sockets: %w", err)
+	}
+	for _, l := range listeners {
+		protocol := loader.TCP
+		if l.Protocol == "udp" {
+			protocol = loader.UDP
+		}
+		facts.Listeners = append(facts.Listeners, config.Listener{Address: l.Addr, Protocol: protocol})
 	}
 	return config.ParseOn(path, data, facts)
 }

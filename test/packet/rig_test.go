@@ -72,6 +72,7 @@ func newRig(t *testing.T, flows int) *rig {
 		old.Close()
 	})
 	r := &rig{ns: own}
+	run(t, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
 	r.wan = veth(t, "wan", wanMAC, "192.0.2.1/24", "2001:db8:1::1/64")
 	r.lan = veth(t, "lan", lanMAC, "10.0.0.1/24", "2001:db8:2::1/64")
 	r.Loader, err = loader.Open(loader.Options{BPFFS: bpffs, MaxFlows4: flows, MaxFlows6: flows})

@@ -1,0 +1,126 @@
+package packet
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/tarpon-lb/tarpon/loader"
+)
+
+// expect runs one step at XDP.
+func (r *rig) expect(t *testing.T, name string, s step) {
+	t.Helper()
+	r.step(t, loader.HookXDP, name, s)
+}
+
+// 64 vips over one real: every flow's replies come from its own vip, and the same
+// client port cannot be taken twice.
+func Test64VipsOverOneReal(t *testing.T) {
+	r := newRig(t, 1000)
+	const real = "10.0.0.50:80"
+	address := netip.MustParseAddrPort(real)
+	vip := func(i int) string { return fmt.Sprintf("192.0.2.%d:80", 150+i) }
+	for i := range 64 {
+		id, backend := loader.VipID(100+i), loader.BackendID(100+i)
+		e := loader.Endpoint{AddrPort: netip.MustParseAddrPort(vip(i)), Protocol: loader.TCP}
+		err := r.Apply([]loader.Step{
+			loader.PutVip{ID: id, Vip: loader.Vip{Endpoint: e, Timeouts: timeouts}},
+			loader.PutBackend{ID: backend, Backend: loader.Backend{Vip: id, Real: address}},
+			loader.PutSchedule{ID: id, Schedule: loader.Schedule{Kind: loader.ByHash, Slots: []loader.BackendID{backend}}},
+			loader.PutName{Endpoint: e, ID: id},
+			loader.PutAddress{Addr: e.Addr(), Use: loader.AddressVip},
+			loader.PutAddress{Addr: address.Addr(), Use: loader.AddressReal},
+			loader.PutReal{Real: loader.Endpoint{AddrPort: address, Protocol: loader.TCP}, ID: loader.Ambiguous},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hop := loader.NextHop{Ifindex: r.lan, Source: [6]byte(lanMAC), Destination: [6]byte(realMAC), MTU: 1500}
+		if err := r.SetNextHop(backend, hop); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := func(i int) string { return fmt.Sprintf("203.0.113.5:%d", 40000+i) }
+	for i := range 64 {
+		r.expect(t, vip(i), step{in: in(P{From: client(i), To: vip(i), Flags: "S"}), want: send,
+			out: toReal(P{From: client(i), To: real, Flags: "S"}), reasons: "flow_new forward_in"})
+	}
+	for i := range 64 {
+		r.expect(t, vip(i), step{on: "lan", in: fromReal(P{From: real, To: client(i), Flags: "SA"}), want: send,
+			out: out(P{From: vip(i), To: client(i), Flags: "SA"}), reasons: "flow_hit forward_out"})
+		r.expect(t, vip(i), step{in: in(P{From: client(i), To: vip(i)}), want: send,
+			out: toReal(P{From: client(i), To: real}), reasons: "flow_hit forward_in"})
+	}
+	for i := range 64 {
+		r.expect(t, vip(i), step{in: in(P{From: client(i), To: vip((i + 1) % 64), Flags: "S"}), want: drop, reasons: "drop_tuple_taken"})
+	}
+	r.expect(t, "a reply of nobody", step{on: "lan", in: fromReal(P{From: real, To: "192.0.2.10:5"}), want: "pass or send"})
+}
+
+// One client port to 1,000 ports of an any-port vip.
+func TestThousandPortsOfAnAnyPortVip(t *testing.T) {
+	r := newRig(t, 5000)
+	for port := 1; port <= 1000; port++ {
+		vip, real := fmt.Sprintf("192.0.2.102:%d", port), fmt.Sprintf("10.0.0.12:%d", port)
+		r.expect(t, vip, step{in: in(P{From: client, To: vip, Flags: "S"}), want: send,
+			out: toReal(P{From: client, To: real, Flags: "S"}), reasons: "flow_new forward_in"})
+	}
+	for port := 1; port <= 1000; port++ {
+		vip, real := fmt.Sprintf("192.0.2.102:%d", port), fmt.Sprintf("10.0.0.12:%d", port)
+		r.expect(t, vip, step{on: "lan", in: fromReal(P{From: real, To: client, Flags: "SA"}), want: send,
+			out: out(P{From: vip, To: client, Flags: "SA"}), reasons: "flow_hit forward_out"})
+	}
+}
+
+// The smallest table full of established flows: none is evicted, a new one goes by
+// the schedule alone, and its replies find their vip without a flow.
+func TestRepliesWhileTheTableIsFull(t *testing.T) {
+	r := newRig(t, 100)
+	established := func(client string) bool {
+		before := r.counted(t, loader.HookXDP)["flow_full"]
+		for _, s := range []struct {
+			ifindex int
+			p       P
+		}{
+			{r.wan, in(P{From: client, To: "192.0.2.106:80", Flags: "S"})},
+			{r.lan, fromReal(P{From: "10.0.0.14:80", To: client, Flags: "SA"})},
+			{r.wan, in(P{From: client, To: "192.0.2.106:80"})},
+		} {
+			if _, _, err := r.Run(loader.HookXDP, s.ifindex, s.p.Frame()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r.counted(t, loader.HookXDP)["flow_full"] == before
+	}
+	kept, late := 0, ""
+	for i := range 5000 {
+		c := fmt.Sprintf("198.51.%d.%d:40000", i/250, i%250+1)
+		if established(c) {
+			kept++
+		} else {
+			late = c
+		}
+	}
+	live := 0
+	for flow := range r.Flows() {
+		if flow.State == loader.Established {
+			live++
+		}
+	}
+	if live != kept || live < 240 {
+		t.Errorf("%d established flows are there, %d were made; the table has 256 slots", live, kept)
+	}
+	r.expect(t, "late", step{in: in(P{From: late, To: "192.0.2.106:80"}), want: send,
+		out: toReal(P{From: late, To: "10.0.0.14:80"}), reasons: "flow_full forward_in"})
+	before := r.counted(t, loader.HookXDP)
+	v, _, err := r.Run(loader.HookXDP, r.lan, fromReal(P{From: "10.0.0.14:80", To: "192.0.2.10:40000", Flags: "SA"}).Frame())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := r.counted(t, loader.HookXDP)
+	// The neighbour of a client on the link is not known here: TC finishes it.
+	if after["to_tc"]+after["flow_reply_no_flow"] == before["to_tc"]+before["flow_reply_no_flow"] {
+		t.Errorf("a reply without a flow: %s, counted %v", verdict(loader.HookXDP, v), after)
+	}
+}
