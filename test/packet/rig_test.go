@@ -103,6 +103,8 @@ func run(t *testing.T, command string) {
 func veth(t *testing.T, name string, m net.HardwareAddr, addresses ...string) int {
 	t.Helper()
 	run(t, fmt.Sprintf("ip link add %[1]s address %[2]s type veth peer name %[1]s-peer", name, m))
+	// The peer must say nothing of its own: its frames would be counted.
+	run(t, "sysctl -qw net.ipv6.conf."+name+"-peer.disable_ipv6=1")
 	run(t, "ip link set "+name+"-peer up")
 	run(t, "ethtool -K "+name+"-peer gro on")
 	run(t, "ip link set "+name+" up")
