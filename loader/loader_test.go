@@ -13,10 +13,14 @@ import (
 // testBPFFS mounts a bpffs of the test's own.
 func testBPFFS(t *testing.T) string {
 	t.Helper()
+	return mountBPFFS(t, t.TempDir())
+}
+
+func mountBPFFS(t testing.TB, dir string) string {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test loads programs into the kernel: run it as root")
 	}
-	dir := t.TempDir()
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
 		t.Fatalf("mount a bpffs: %v", err)
 	}

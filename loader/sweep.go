@@ -38,33 +38,43 @@ func (l *Loader) Sweep() Sweep {
 func (l *Loader) sweepTable(t *flowTable, before map[int]uint64, live []Live, sweep *Sweep) (flows int, gone map[int]uint64) {
 	now := clock()
 	gone = map[int]uint64{}
-	for slot := range t.slots() {
-		key := atomic.LoadUint64(t.keyAt(slot))
+	words, size := t.words, t.layout.words
+	for at, slot := 0, 0; at+size <= len(words); at, slot = at+size, slot+1 {
+		key := atomic.LoadUint64(&words[at+t.key])
 		if key == 0 {
 			continue
 		}
-		value := atomic.LoadUint64(t.valueAt(slot))
-		switch state := valueState(value); {
-		case state == stateNone: // being written
-		case state == stateGone:
-			if before[slot] == key {
-				atomic.CompareAndSwapUint64(t.keyAt(slot), key, 0)
-				t.markDirty(slot)
-			} else {
-				gone[slot] = key
-			}
-		case l.isDead(t.vip(key), state, valueAge(value, now)) && t.end(slot, key, value):
+		value := atomic.LoadUint64(&words[at+t.value])
+		state := valueState(value)
+		if state <= stateGone {
+			t.finish(slot, key, state, before, gone)
+			continue
+		}
+		if l.isDead(t.vip(key), state, valueAge(value, now)) && t.end(slot, key, value) {
 			sweep.Ended++
-		default:
-			flows++
-			if state == Established {
-				live[valueBackend(value)].Established++
-			} else {
-				live[valueBackend(value)].Other++
-			}
+			continue
+		}
+		flows++
+		if state == Established {
+			live[valueBackend(value)].Established++
+		} else {
+			live[valueBackend(value)].Other++
 		}
 	}
 	return flows, gone
+}
+
+// finish gives back a slot that was GONE with the same key one sweep before. One
+// without a state is being written.
+func (t *flowTable) finish(slot int, key uint64, state State, before, gone map[int]uint64) {
+	switch {
+	case state == stateNone:
+	case before[slot] == key:
+		atomic.CompareAndSwapUint64(t.keyAt(slot), key, 0)
+		t.markDirty(slot)
+	default:
+		gone[slot] = key
+	}
 }
 
 func (l *Loader) isDead(id VipID, state State, age uint32) bool {
