@@ -178,7 +178,6 @@ func TestRestartKeepsHealth(t *testing.T) {
 
 // The table of what becomes of flows when their real goes.
 func TestFlowsOfARealThatGoes(t *testing.T) {
-	const rate = "300k"
 	tests := []struct {
 		name  string
 		flags []string // of the vip
@@ -198,7 +197,12 @@ func TestFlowsOfARealThatGoes(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t, lab.Options{})
-			serveFile(t, l, "slow", 1<<20)
+			// One that is to be cut must not fit into the client's buffers.
+			size, rate := int64(1<<20), "300k"
+			if test.ends {
+				size, rate = 64<<20, "4M"
+			}
+			serveFile(t, l, "slow", size)
 			serveFile(t, l, "alive", 1)
 			addCheck(t, l)
 			service(t, l, vip4(), test.flags...)
@@ -214,7 +218,7 @@ func TestFlowsOfARealThatGoes(t *testing.T) {
 			if test.ends && err == nil {
 				t.Errorf("the connection lived to its end")
 			}
-			if !test.ends && (err != nil || s.out.String() != strconv.Itoa(1<<20)) {
+			if !test.ends && (err != nil || s.out.String() != strconv.FormatInt(size, 10)) {
 				t.Errorf("the connection was cut: %v, %s bytes", err, s.out.String())
 			}
 			for range 15 { // new ones go elsewhere
