@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
@@ -20,11 +20,8 @@ type change struct {
 
 // change edits the file and makes the kernel follow. Either both have the change
 // after, or neither.
-func (c *Controller) change(ctx context.Context, o api.Options, ch change) (result api.Result, err error) {
-	if asked := c.do(ctx, func() { result, err = c.changeNow(o, ch) }); asked != nil {
-		return result, asked
-	}
-	return result, err
+func (c *Controller) change(ctx context.Context, o api.Options, ch change) (api.Result, error) {
+	return ask(ctx, c, func() (api.Result, error) { return c.changeNow(o, ch) })
 }
 
 func (c *Controller) changeNow(o api.Options, ch change) (api.Result, error) {
@@ -90,7 +87,8 @@ func (c *Controller) adopt(file []byte, dryRun, write bool, what string) (api.Re
 
 // follow makes machine and kernel as the configuration says.
 func (c *Controller) follow(old *config.Config) error {
-	if !equalLegs(old, c.config) {
+	c.watch()
+	if !slices.Equal(old.Legs, c.config.Legs) {
 		if err := c.attachLegs(); err != nil {
 			return err
 		}
@@ -99,18 +97,6 @@ func (c *Controller) follow(old *config.Config) error {
 		}
 	}
 	return c.converge()
-}
-
-func equalLegs(a, b *config.Config) bool {
-	if len(a.Legs) != len(b.Legs) {
-		return false
-	}
-	for i := range a.Legs {
-		if a.Legs[i] != b.Legs[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // refusal says in the API's words why a change was refused.
@@ -198,61 +184,50 @@ func (c *Controller) Apply(ctx context.Context, file []byte, o api.Options) (api
 }
 
 // Reload implements api.Controller.
-func (c *Controller) Reload(ctx context.Context) (result api.Result, err error) {
-	asked := c.do(ctx, func() {
-		var loaded Loaded
-		if loaded, err = Load(c.ConfigFile, c.Host); err != nil {
-			err = refusal(err)
-			return
+func (c *Controller) Reload(ctx context.Context) (api.Result, error) {
+	return ask(ctx, c, func() (api.Result, error) {
+		loaded, err := Load(c.ConfigFile, c.Host)
+		if err != nil {
+			return api.Result{}, refusal(err)
 		}
 		if bytes.Equal(loaded.File, c.file) {
-			result = api.Result{Revision: c.revision, Message: "unchanged"}
-			return
+			return api.Result{Revision: c.revision, Message: "unchanged"}, nil
 		}
-		result, err = c.adopt(loaded.File, false, false, "the file taken over")
+		return c.adopt(loaded.File, false, false, "the file taken over")
 	})
-	return result, errors.Join(asked, err)
 }
 
 // Export implements api.Controller.
-func (c *Controller) Export(ctx context.Context) (file []byte, err error) {
-	return file, c.do(ctx, func() { file = bytes.Clone(c.file) })
+func (c *Controller) Export(ctx context.Context) ([]byte, error) {
+	return ask(ctx, c, func() ([]byte, error) { return bytes.Clone(c.file), nil })
 }
 
 func vipSettings(s api.VipSettings) []config.Setting {
 	var list []config.Setting
-	list = text(list, "name", s.Name)
-	list = boolean(list, "enabled", s.Enabled)
-	list = text(list, "leg", s.Leg)
-	list = text(list, "scheduler", s.Scheduler)
+	list = given(list, "name", s.Name)
+	list = given(list, "enabled", s.Enabled)
+	list = given(list, "leg", s.Leg)
+	list = given(list, "scheduler", s.Scheduler)
 	list = check(list, s.Check)
-	list = text(list, "initial", s.Initial)
-	list = text(list, "on_fail", s.OnFail)
-	return text(list, "when_empty", s.WhenEmpty)
+	list = given(list, "initial", s.Initial)
+	list = given(list, "on_fail", s.OnFail)
+	return given(list, "when_empty", s.WhenEmpty)
 }
 
 func realSettings(s api.RealSettings) []config.Setting {
 	var list []config.Setting
-	list = text(list, "name", s.Name)
-	if s.Weight != nil {
-		list = append(list, config.Setting{Key: "weight", Value: strconv.Itoa(*s.Weight)})
-	}
-	list = boolean(list, "enabled", s.Enabled)
+	list = given(list, "name", s.Name)
+	list = given(list, "weight", s.Weight)
+	list = given(list, "enabled", s.Enabled)
 	return check(list, s.Check)
 }
 
-func text(list []config.Setting, key string, value *string) []config.Setting {
+// given adds a key that the request has.
+func given[T any](list []config.Setting, key string, value *T) []config.Setting {
 	if value == nil {
 		return list
 	}
-	return append(list, config.Setting{Key: key, Value: *value})
-}
-
-func boolean(list []config.Setting, key string, value *bool) []config.Setting {
-	if value == nil {
-		return list
-	}
-	return append(list, config.Setting{Key: key, Value: strconv.FormatBool(*value)})
+	return append(list, config.Setting{Key: key, Value: fmt.Sprint(*value)})
 }
 
 func check(list []config.Setting, value *string) []config.Setting {

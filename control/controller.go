@@ -50,7 +50,6 @@ type Controller struct {
 	paths    map[netip.Addr]host.Path
 	defaults map[int]host.DefaultRoute
 	legs     map[string]host.LegState // by interface
-	unwell   map[string]string        // leg: why nothing is attached
 	settle   *time.Timer              // wakes converge when waiting addresses are due
 }
 
@@ -66,7 +65,7 @@ func New(o Options, loaded Loaded) *Controller {
 		file:   loaded.File, config: loaded.Config, revision: loadRevision(o.StateDir, loaded.File),
 		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
-		legs: map[string]host.LegState{}, unwell: map[string]string{},
+		legs:   map[string]host.LegState{},
 		settle: time.NewTimer(time.Hour),
 	}
 }
@@ -79,7 +78,7 @@ func (c *Controller) Start() error {
 	if c.have, err = c.Loader.Tables(); err != nil {
 		return err
 	}
-	if err := c.checkCapacity(c.config); err != nil {
+	if err := c.checkCapacity(); err != nil {
 		return err
 	}
 	c.recallHealth()
@@ -129,6 +128,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.takeChange(change)
 		case <-sweep.C:
 			c.sweepFlows()
+			c.repairSysctls()
 		case <-c.settle.C:
 			c.complain("set addresses", c.setAddresses())
 		}
@@ -150,6 +150,14 @@ func (c *Controller) do(ctx context.Context, f func()) error {
 	case <-c.ended:
 		return errStopped
 	}
+}
+
+// ask is do for what has an answer.
+func ask[T any](ctx context.Context, c *Controller, f func() (T, error)) (answer T, err error) {
+	if asked := c.do(ctx, func() { answer, err = f() }); asked != nil {
+		return answer, asked
+	}
+	return answer, err
 }
 
 // Alive returns when the owning goroutine has answered: for watchdogs.

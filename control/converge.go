@@ -19,7 +19,6 @@ func (c *Controller) converge() error {
 	if err := c.convergeTables(); err != nil {
 		return err
 	}
-	c.watch()
 	c.setNextHops(nil)
 	return c.setAddresses()
 }
@@ -101,7 +100,6 @@ func (c *Controller) sweepFlows() {
 	if len(c.free) > 0 {
 		c.complain("give up removed backends", c.convergeTables())
 	}
-	c.repairSysctls()
 }
 
 // setAddresses adds the addresses that should be there, and removes ours that
@@ -148,8 +146,8 @@ func (c *Controller) vipAddress(vip config.Vip) host.Address {
 }
 
 // checkCapacity refuses tables of another size than those that run.
-func (c *Controller) checkCapacity(wanted *config.Config) error {
-	slots4, slots6, err := loader.SlotsFor(wanted.Flows.MaxIPv4, wanted.Flows.MaxIPv6)
+func (c *Controller) checkCapacity() error {
+	slots4, slots6, err := loader.SlotsFor(c.config.Flows.MaxIPv4, c.config.Flows.MaxIPv6)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/netip"
 	"time"
@@ -13,14 +14,11 @@ import (
 // Flows implements api.Controller. The flows are read while they are told: the
 // owning goroutine is not held.
 func (c *Controller) Flows(ctx context.Context, f api.FlowFilter) (iter.Seq[api.Flow], error) {
-	var (
-		m    flowMatcher
-		err  error
-		have loader.Tables // its maps are replaced, never changed
-	)
-	if asked := c.do(ctx, func() { m, err = c.matcher(f); have = c.have }); asked != nil {
-		return nil, asked
-	}
+	var have loader.Tables // its maps are replaced, never changed
+	m, err := ask(ctx, c, func() (flowMatcher, error) {
+		have = c.have
+		return c.matcher(f)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -48,4 +46,49 @@ func flowView(flow loader.Flow, vip loader.Vip, real netip.AddrPort) api.Flow {
 		Protocol: vip.Endpoint.Protocol.String(), Client: flow.Client.String(), Vip: address.String(),
 		Real: real.String(), State: flow.State.String(), Idle: int(flow.Idle / time.Second),
 	}
+}
+
+// flowMatcher is a filter understood.
+type flowMatcher struct {
+	vip    loader.Endpoint
+	real   netip.Addr
+	port   uint16
+	client netip.Prefix
+	state  string
+}
+
+func (c *Controller) matcher(f api.FlowFilter) (m flowMatcher, err error) {
+	invalid := func(what, value string) error {
+		return &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("%q is no %s", value, what)}
+	}
+	m.state = f.State
+	if f.Vip != "" {
+		at := c.config.FindVip(f.Vip)
+		if at < 0 {
+			return m, &api.Error{Code: api.CodeMissing, Message: "there is no vip " + f.Vip}
+		}
+		m.vip = c.config.Vips[at].Endpoint
+	}
+	if f.Real != "" {
+		if address, err := netip.ParseAddrPort(f.Real); err == nil {
+			m.real, m.port = address.Addr(), address.Port()
+		} else if m.real, err = netip.ParseAddr(f.Real); err != nil {
+			return m, invalid("real", f.Real)
+		}
+	}
+	if f.Client != "" {
+		if addr, err := netip.ParseAddr(f.Client); err == nil {
+			m.client = netip.PrefixFrom(addr, addr.BitLen())
+		} else if m.client, err = netip.ParsePrefix(f.Client); err != nil {
+			return m, invalid("address or prefix of clients", f.Client)
+		}
+	}
+	return m, nil
+}
+
+func (m flowMatcher) matches(flow loader.Flow, vip loader.Vip, real netip.AddrPort) bool {
+	return (!m.vip.IsValid() || vip.Endpoint == m.vip) &&
+		(!m.real.IsValid() || real.Addr() == m.real && (m.port == 0 || m.port == real.Port())) &&
+		(!m.client.IsValid() || m.client.Contains(flow.Client.Addr())) &&
+		(m.state == "" || flow.State.String() == m.state)
 }

@@ -99,7 +99,6 @@ func (c *Controller) takeHealth(event healthcheck.Event[checkKey]) {
 		c.Log.Info("real "+upDown(event.State.Up), zap.Stringer("vip", event.Key.vip),
 			zap.Stringer("real", event.Key.real), zap.String("error", event.State.Error))
 		c.complain("apply a real's health", c.convergeTables())
-		c.setNextHops(nil)
 	}
 	c.writeNotes()
 	c.complain("set addresses", c.setAddresses())

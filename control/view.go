@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
@@ -12,13 +11,7 @@ import (
 )
 
 // Status implements api.Controller.
-func (c *Controller) Status(ctx context.Context) (status api.Status, err error) {
-	asked := c.do(ctx, func() { status, err = c.status() })
-	if asked != nil {
-		return status, asked
-	}
-	return status, err
-}
+func (c *Controller) Status(ctx context.Context) (api.Status, error) { return ask(ctx, c, c.status) }
 
 func (c *Controller) status() (api.Status, error) {
 	capacity, err := c.Loader.Capacity()
@@ -82,13 +75,7 @@ func (c *Controller) legViews() []api.Leg {
 }
 
 // Vips implements api.Controller.
-func (c *Controller) Vips(ctx context.Context) (vips []api.Vip, err error) {
-	asked := c.do(ctx, func() { vips, err = c.vipViews() })
-	if asked != nil {
-		return nil, asked
-	}
-	return vips, err
-}
+func (c *Controller) Vips(ctx context.Context) ([]api.Vip, error) { return ask(ctx, c, c.vipViews) }
 
 // backendIDs finds a backend by what it is.
 func (c *Controller) backendIDs() map[checkKey]loader.BackendID {
@@ -178,23 +165,21 @@ func checkName(check config.Check) string {
 }
 
 // Stats implements api.Controller.
-func (c *Controller) Stats(ctx context.Context) (stats api.Stats, err error) {
-	asked := c.do(ctx, func() {
-		var reasons loader.Reasons
-		if reasons, err = c.Loader.Reasons(); err != nil {
-			return
-		}
-		stats = api.Stats{Time: time.Now(), XDP: counts(reasons.XDP), TC: counts(reasons.TC)}
-		var names []string
-		for _, leg := range c.config.Legs {
-			names = append(names, leg.Interface)
-		}
-		stats.Devices, err = devices(names)
-	})
-	if asked != nil {
-		return stats, asked
+func (c *Controller) Stats(ctx context.Context) (api.Stats, error) { return ask(ctx, c, c.stats) }
+
+func (c *Controller) stats() (api.Stats, error) {
+	reasons, err := c.Loader.Reasons()
+	if err != nil {
+		return api.Stats{}, err
 	}
-	return stats, err
+	var names []string
+	for _, leg := range c.config.Legs {
+		names = append(names, leg.Interface)
+	}
+	counters, err := devices(names)
+	return api.Stats{
+		Time: time.Now(), XDP: counts(reasons.XDP), TC: counts(reasons.TC), Devices: counters,
+	}, err
 }
 
 func counts(list []loader.Count) []api.Count {
@@ -203,49 +188,4 @@ func counts(list []loader.Count) []api.Count {
 		out = append(out, api.Count(count))
 	}
 	return out
-}
-
-// flowMatcher is a filter understood.
-type flowMatcher struct {
-	vip    loader.Endpoint
-	real   netip.Addr
-	port   uint16
-	client netip.Prefix
-	state  string
-}
-
-func (c *Controller) matcher(f api.FlowFilter) (m flowMatcher, err error) {
-	invalid := func(what, value string) error {
-		return &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("%q is no %s", value, what)}
-	}
-	m.state = f.State
-	if f.Vip != "" {
-		at := c.config.FindVip(f.Vip)
-		if at < 0 {
-			return m, &api.Error{Code: api.CodeMissing, Message: "there is no vip " + f.Vip}
-		}
-		m.vip = c.config.Vips[at].Endpoint
-	}
-	if f.Real != "" {
-		if address, err := netip.ParseAddrPort(f.Real); err == nil {
-			m.real, m.port = address.Addr(), address.Port()
-		} else if m.real, err = netip.ParseAddr(f.Real); err != nil {
-			return m, invalid("real", f.Real)
-		}
-	}
-	if f.Client != "" {
-		if addr, err := netip.ParseAddr(f.Client); err == nil {
-			m.client = netip.PrefixFrom(addr, addr.BitLen())
-		} else if m.client, err = netip.ParsePrefix(f.Client); err != nil {
-			return m, invalid("address or prefix of clients", f.Client)
-		}
-	}
-	return m, nil
-}
-
-func (m flowMatcher) matches(flow loader.Flow, vip loader.Vip, real netip.AddrPort) bool {
-	return (!m.vip.IsValid() || vip.Endpoint == m.vip) &&
-		(!m.real.IsValid() || real.Addr() == m.real && (m.port == 0 || m.port == real.Port())) &&
-		(!m.client.IsValid() || m.client.Contains(flow.Client.Addr())) &&
-		(m.state == "" || flow.State.String() == m.state)
 }

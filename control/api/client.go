@@ -40,58 +40,58 @@ func NewClient(socket string) *Client {
 }
 
 // Status of the router.
-func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.call(ctx, "GET", "/v1/status", nil, nil, &s)
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return call[Status](ctx, c, "GET", "/v1/status", nil, nil)
 }
 
 // Vips with their reals.
-func (c *Client) Vips(ctx context.Context) (v []Vip, err error) {
-	return v, c.call(ctx, "GET", "/v1/vips", nil, nil, &v)
+func (c *Client) Vips(ctx context.Context) ([]Vip, error) {
+	return call[[]Vip](ctx, c, "GET", "/v1/vips", nil, nil)
 }
 
 // Stats are the router's counters.
-func (c *Client) Stats(ctx context.Context) (s Stats, err error) {
-	return s, c.call(ctx, "GET", "/v1/stats", nil, nil, &s)
+func (c *Client) Stats(ctx context.Context) (Stats, error) {
+	return call[Stats](ctx, c, "GET", "/v1/stats", nil, nil)
 }
 
 // AddVip adds a vip.
-func (c *Client) AddVip(ctx context.Context, vip NewVip, o Options) (r Result, err error) {
-	return r, c.call(ctx, "POST", "/v1/vips", o.query(), vip, &r)
+func (c *Client) AddVip(ctx context.Context, vip NewVip, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/vips", o.query(), vip)
 }
 
 // EditVip changes a vip.
-func (c *Client) EditVip(ctx context.Context, vip string, s VipSettings, o Options) (r Result, err error) {
-	return r, c.call(ctx, "PATCH", vipPath(vip), o.query(), s, &r)
+func (c *Client) EditVip(ctx context.Context, vip string, s VipSettings, o Options) (Result, error) {
+	return call[Result](ctx, c, "PATCH", vipPath(vip), o.query(), s)
 }
 
 // DeleteVip deletes a vip.
-func (c *Client) DeleteVip(ctx context.Context, vip string, o Options) (r Result, err error) {
-	return r, c.call(ctx, "DELETE", vipPath(vip), o.query(), nil, &r)
+func (c *Client) DeleteVip(ctx context.Context, vip string, o Options) (Result, error) {
+	return call[Result](ctx, c, "DELETE", vipPath(vip), o.query(), nil)
 }
 
 // AddReal adds a real to a vip.
-func (c *Client) AddReal(ctx context.Context, vip string, real NewReal, o Options) (r Result, err error) {
-	return r, c.call(ctx, "POST", vipPath(vip)+"/reals", o.query(), real, &r)
+func (c *Client) AddReal(ctx context.Context, vip string, real NewReal, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", vipPath(vip)+"/reals", o.query(), real)
 }
 
 // EditReal changes a real of a vip.
-func (c *Client) EditReal(ctx context.Context, vip, real string, s RealSettings, o Options) (r Result, err error) {
-	return r, c.call(ctx, "PATCH", realPath(vip, real), o.query(), s, &r)
+func (c *Client) EditReal(ctx context.Context, vip, real string, s RealSettings, o Options) (Result, error) {
+	return call[Result](ctx, c, "PATCH", realPath(vip, real), o.query(), s)
 }
 
 // DeleteReal deletes a real of a vip.
-func (c *Client) DeleteReal(ctx context.Context, vip, real string, o Options) (r Result, err error) {
-	return r, c.call(ctx, "DELETE", realPath(vip, real), o.query(), nil, &r)
+func (c *Client) DeleteReal(ctx context.Context, vip, real string, o Options) (Result, error) {
+	return call[Result](ctx, c, "DELETE", realPath(vip, real), o.query(), nil)
 }
 
 // Apply replaces the whole configuration.
-func (c *Client) Apply(ctx context.Context, file []byte, o Options) (r Result, err error) {
-	return r, c.call(ctx, "PUT", "/v1/config", o.query(), file, &r)
+func (c *Client) Apply(ctx context.Context, file []byte, o Options) (Result, error) {
+	return call[Result](ctx, c, "PUT", "/v1/config", o.query(), file)
 }
 
 // Reload takes the file over as it is now.
-func (c *Client) Reload(ctx context.Context) (r Result, err error) {
-	return r, c.call(ctx, "POST", "/v1/config/reload", nil, nil, &r)
+func (c *Client) Reload(ctx context.Context) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/config/reload", nil, nil)
 }
 
 // Export is the configuration that runs, as its file is written.
@@ -153,13 +153,15 @@ func vipPath(vip string) string { return "/v1/vips/" + url.PathEscape(vip) }
 
 func realPath(vip, real string) string { return vipPath(vip) + "/reals/" + url.PathEscape(real) }
 
-func (c *Client) call(ctx context.Context, method, path string, q url.Values, body, into any) error {
+// call decodes the answer to a request.
+func call[T any](ctx context.Context, c *Client, method, path string, q url.Values, body any) (answer T, err error) {
 	response, err := c.send(ctx, method, path, q, body)
 	if err != nil {
-		return err
+		return answer, err
 	}
 	defer response.Body.Close()
-	return json.NewDecoder(response.Body).Decode(into)
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	return answer, err
 }
 
 func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any) (*http.Response, error) {
