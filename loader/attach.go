@@ -173,10 +173,14 @@ func (l *Loader) attachXDP(leg *leg, device netlink.Link) error {
 		leg.Reason = "the configuration says so"
 	}
 	leg.Attachment.Mode = mode
-	if l.adoptXDP(leg, pin, device) {
+	program, err := l.xdpFor(device)
+	if err != nil {
+		return err
+	}
+	if adoptXDP(leg, pin, device, program) {
 		return nil
 	}
-	err := l.newXDP(leg, pin, flag, l.xdpFor(device))
+	err = l.newXDP(leg, pin, flag, program)
 	if err != nil && leg.Leg.Mode == Auto && isUnsupported(err) {
 		leg.Attachment.Mode, leg.Reason = TC, fmt.Sprintf("the driver refuses XDP (%v)", errors.Unwrap(err))
 		return nil
@@ -186,22 +190,22 @@ func (l *Loader) attachXDP(leg *leg, device netlink.Link) error {
 
 // xdpFor chooses the program for packets in several buffers where one page does
 // not hold a frame: drivers refuse the plain one there.
-func (l *Loader) xdpFor(device netlink.Link) *ebpf.Program {
+func (l *Loader) xdpFor(device netlink.Link) (*ebpf.Program, error) {
 	const plain = 3000
 	if device.Attrs().MTU > plain {
-		return l.programs.frags
+		return l.programs.forFrags()
 	}
-	return l.programs.xdp
+	return l.programs.xdp, nil
 }
 
 // adoptXDP puts this version's program in the place of a pinned link's. False:
 // there is none, or none that can be used.
-func (l *Loader) adoptXDP(leg *leg, pin string, device netlink.Link) bool {
+func adoptXDP(leg *leg, pin string, device netlink.Link, program *ebpf.Program) bool {
 	held, err := link.LoadPinnedLink(pin, nil)
 	if err != nil {
 		return false
 	}
-	if sameMode(device, leg.Attachment.Mode) && held.Update(l.xdpFor(device)) == nil {
+	if sameMode(device, leg.Attachment.Mode) && held.Update(program) == nil {
 		leg.xdp = held
 		return true
 	}

@@ -21,13 +21,8 @@ type memory struct {
 	flows6    flowTable
 }
 
-func mapMemory(maps *xdpMaps) (m *memory, err error) {
-	m = &memory{}
-	defer func() {
-		if err != nil {
-			m.unmap()
-		}
-	}()
+func mapMemory(maps *xdpMaps) (*memory, error) {
+	m := &memory{}
 	for _, from := range []struct {
 		m   *ebpf.Map
 		use func([]byte)
@@ -44,6 +39,7 @@ func mapMemory(maps *xdpMaps) (m *memory, err error) {
 	} {
 		data, err := mapArray(from.m)
 		if err != nil {
+			m.unmap()
 			return nil, fmt.Errorf("map memory of %s: %w", from.m, err)
 		}
 		m.mapped = append(m.mapped, data)

@@ -122,10 +122,10 @@ func sizedByOptions(name string) bool {
 
 // secrets are made once for the life of the flow table: its places follow from
 // them.
-func (p *pins) secrets(log *zap.Logger) (secrets [2]uint64, err error) {
+func (p *pins) secrets() (secrets [2]uint64, err error) {
 	m, err := p.openMap(&ebpf.MapSpec{
 		Name: "secrets", Type: ebpf.Array, KeySize: 4, ValueSize: 16, MaxEntries: 1,
-	}, log)
+	}, zap.NewNop())
 	if err != nil {
 		return secrets, err
 	}

@@ -6,14 +6,16 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
 // programs are loaded, not yet attached. frags is the XDP program for packets in
-// several buffers, which devices with a large MTU ask for.
+// several buffers, which devices with a large MTU ask for; nil until one does.
 type programs struct {
 	xdp, frags, tc *ebpf.Program
+
+	maps      map[string]*ebpf.Map // the Loader's
+	constants map[string]any
 }
 
 // openMaps opens every map of the spec by its pin.
@@ -38,54 +40,61 @@ func (l *Loader) openMaps(spec *ebpf.CollectionSpec) (err error) {
 	return assign(&l.maps, opened)
 }
 
+// load loads the programs over these maps. frags waits until a device asks.
 func (p *programs) load(maps *xdpMaps, pins *pins) error {
-	secrets, err := pins.secrets(zap.NewNop())
+	secrets, err := pins.secrets()
 	if err != nil {
 		return err
 	}
-	replacements := byName(maps)
-	load := func(spec *ebpf.CollectionSpec, err error, name string, frags bool) (*ebpf.Program, error) {
-		if err != nil {
-			return nil, fmt.Errorf("read the built-in program: %w", err)
-		}
-		for name, m := range replacements {
-			spec.Maps[name].MaxEntries = m.MaxEntries()
-		}
-		if frags {
-			spec.Programs[name].Flags |= unix.BPF_F_XDP_HAS_FRAGS
-		}
-		for variable, value := range map[string]any{
-			"hash_secret":     secrets,
-			"flow4_page_mask": maps.Flows4.MaxEntries() - 1,
-			"flow6_page_mask": maps.Flows6.MaxEntries() - 1,
-			"frags":           frags,
-		} {
-			v := spec.Variables[variable]
-			if v == nil { // a constant that this program does not use
-				continue
-			}
-			if err := v.Set(value); err != nil {
-				return nil, fmt.Errorf("set %s: %w", variable, err)
-			}
-		}
-		collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replacements})
-		if err != nil {
-			return nil, refusedProgram(name, err)
-		}
-		defer collection.Close()
-		return collection.DetachProgram(name), nil
+	p.maps = byName(maps)
+	p.constants = map[string]any{
+		"hash_secret":     secrets,
+		"flow4_page_mask": maps.Flows4.MaxEntries() - 1,
+		"flow6_page_mask": maps.Flows6.MaxEntries() - 1,
+		"frags":           false,
 	}
-	xdp, err := loadXdp()
-	if p.xdp, err = load(xdp, err, "tarpon_xdp", false); err != nil {
+	if p.xdp, err = p.loadOne(loadXdp, "tarpon_xdp"); err != nil {
 		return err
 	}
-	xdp, err = loadXdp()
-	if p.frags, err = load(xdp, err, "tarpon_xdp", true); err != nil {
-		return err
-	}
-	tc, err := loadTc()
-	p.tc, err = load(tc, err, "tarpon_tc", false)
+	p.tc, err = p.loadOne(loadTc, "tarpon_tc")
 	return err
+}
+
+// forFrags is the XDP program for packets in several buffers.
+func (p *programs) forFrags() (_ *ebpf.Program, err error) {
+	if p.frags == nil {
+		p.constants["frags"] = true
+		p.frags, err = p.loadOne(loadXdp, "tarpon_xdp")
+	}
+	return p.frags, err
+}
+
+func (p *programs) loadOne(read func() (*ebpf.CollectionSpec, error), name string) (*ebpf.Program, error) {
+	spec, err := read()
+	if err != nil {
+		return nil, fmt.Errorf("read the built-in program: %w", err)
+	}
+	for name, m := range p.maps {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	if p.constants["frags"] == true {
+		spec.Programs[name].Flags |= unix.BPF_F_XDP_HAS_FRAGS
+	}
+	for constant, value := range p.constants {
+		v := spec.Variables[constant]
+		if v == nil { // not used by this program
+			continue
+		}
+		if err := v.Set(value); err != nil {
+			return nil, fmt.Errorf("set %s: %w", constant, err)
+		}
+	}
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.maps})
+	if err != nil {
+		return nil, refusedProgram(name, err)
+	}
+	defer collection.Close()
+	return collection.DetachProgram(name), nil
 }
 
 func (p *programs) close() {
