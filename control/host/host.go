@@ -73,12 +73,6 @@ func (h *Host) Close() error {
 	return nil
 }
 
-func (h *Host) isWanted(a Address) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.wanted[a]
-}
-
 func (h *Host) wantedAddresses() []Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()

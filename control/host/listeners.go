@@ -19,22 +19,6 @@ type Listener struct {
 	Addr     netip.AddrPort
 }
 
-func (l Listener) String() string { return l.Addr.String() + "/" + l.Protocol }
-
-// Takes reports whether the socket would get what is sent to addr if Tarpon did
-// not: it listens on that address or on every one. Port 0 is every port. A
-// socket on [::] is taken to have IPv4 too: /proc does not show IPV6_V6ONLY.
-func (l Listener) Takes(addr netip.AddrPort, protocol string) bool {
-	if l.Protocol != protocol || addr.Port() != 0 && addr.Port() != l.Addr.Port() {
-		return false
-	}
-	own := l.Addr.Addr()
-	if own.IsUnspecified() {
-		return own.Is6() || addr.Addr().Is4()
-	}
-	return own == addr.Addr()
-}
-
 // Listeners lists the sockets of the calling thread's network namespace.
 func Listeners() ([]Listener, error) {
 	var list []Listener

@@ -44,32 +44,37 @@ func newIDs(have loader.Tables) *ids {
 }
 
 func (n *ids) vip(e loader.Endpoint) (loader.VipID, error) {
-	if id, ok := n.vips[e]; ok {
+	id, ok := n.vips[e]
+	if ok {
 		return id, nil
 	}
-	for ; n.nextVip <= mostIDs; n.nextVip++ {
-		id := loader.VipID(n.nextVip)
-		if !n.usedVips[id] {
-			n.usedVips[id] = true
-			n.vips[e] = id
-			return id, nil
-		}
+	if id = lowest(n.usedVips, &n.nextVip); id == 0 {
+		return 0, fmt.Errorf("vip %s: more than %d vips, those counted whose flows are not over yet", e, mostIDs)
 	}
-	return 0, fmt.Errorf("vip %s: more than %d vips, those counted whose flows are not over yet", e, mostIDs)
+	n.vips[e] = id
+	return id, nil
 }
 
 func (n *ids) backend(vip loader.VipID, real netip.AddrPort) (loader.BackendID, error) {
 	key := backendKey{vip, real}
-	if id, ok := n.backends[key]; ok {
+	id, ok := n.backends[key]
+	if ok {
 		return id, nil
 	}
-	for ; n.nextBackend <= mostIDs; n.nextBackend++ {
-		id := loader.BackendID(n.nextBackend)
-		if !n.usedBackends[id] {
-			n.usedBackends[id] = true
-			n.backends[key] = id
-			return id, nil
+	if id = lowest(n.usedBackends, &n.nextBackend); id == 0 {
+		return 0, fmt.Errorf("real %s: more than %d reals of all vips together, those counted whose flows are not over yet", real, mostIDs)
+	}
+	n.backends[key] = id
+	return id, nil
+}
+
+// lowest takes the lowest id from next on that is not used; 0: there is none.
+func lowest[ID ~uint16](used map[ID]bool, next *int) ID {
+	for ; *next <= mostIDs; *next++ {
+		if id := ID(*next); !used[id] {
+			used[id] = true
+			return id
 		}
 	}
-	return 0, fmt.Errorf("real %s: more than %d reals of all vips together, those counted whose flows are not over yet", real, mostIDs)
+	return 0
 }

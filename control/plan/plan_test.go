@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -73,26 +74,10 @@ func dangling(t *rapid.T, s loader.Tables, step loader.Step) {
 }
 
 func clone(t loader.Tables) loader.Tables {
-	c := loader.NewTables()
-	for k, v := range t.Vips {
-		c.Vips[k] = v
+	return loader.Tables{
+		Vips: maps.Clone(t.Vips), Backends: maps.Clone(t.Backends), Schedules: maps.Clone(t.Schedules),
+		Names: maps.Clone(t.Names), Addresses: maps.Clone(t.Addresses), Reals: maps.Clone(t.Reals),
 	}
-	for k, v := range t.Backends {
-		c.Backends[k] = v
-	}
-	for k, v := range t.Schedules {
-		c.Schedules[k] = v
-	}
-	for k, v := range t.Names {
-		c.Names[k] = v
-	}
-	for k, v := range t.Addresses {
-		c.Addresses[k] = v
-	}
-	for k, v := range t.Reals {
-		c.Reals[k] = v
-	}
-	return c
 }
 
 func wish(t *rapid.T) []Vip {
