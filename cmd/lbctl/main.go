@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit codes, as docs/lbctl.md lists them.
+// Exit codes; 0 is success. 3 is kept for a plan that has changes.
 const (
-	exitRefused     = 1
+	exitRefused     = 1 // or failed; of status: something is wrong
 	exitUsage       = 2
 	exitUnreachable = 4
 )

@@ -93,7 +93,8 @@ func run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer kernel.Close()
+	// It is not closed: a listing may read the mapped table to the very end, and the
+	// end of the process gives the lock free.
 	controller := control.New(control.Options{
 		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
 		Version: version.String(), Loader: kernel, Host: machine, Log: log,
@@ -182,6 +183,8 @@ func newLog(level string) (*zap.Logger, error) {
 	c := zap.NewProductionConfig()
 	c.Level, c.Sampling, c.DisableStacktrace, c.DisableCaller = parsed, nil, true, true
 	c.Encoding = "console"
-	c.EncoderConfig.EncodeTime = func(t time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(t.Format("2006-01-02T15:04:05.000Z07:00")) }
+	c.EncoderConfig.EncodeTime = func(t time.Time, e zapcore.PrimitiveArrayEncoder) {
+		e.AppendString(t.Format("2006-01-02T15:04:05.000Z07:00"))
+	}
 	return c.Build()
 }
