@@ -124,8 +124,6 @@ func (d *daemon) logTail() string {
 	return string(b[max(0, len(b)-2000):])
 }
 
-func (d *daemon) pid() int { return d.command.Process.Pid }
-
 func (d *daemon) stateful() bool { return true }
 
 // stop ends tarpond; traffic goes on.

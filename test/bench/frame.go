@@ -64,14 +64,6 @@ func (k kind) number() int {
 	return k.segment() + 8
 }
 
-// checksum is the offset of the segment's checksum.
-func (k kind) checksum() int {
-	if k.TCP {
-		return k.segment() + 16
-	}
-	return k.segment() + 6
-}
-
 // direction of a path through the router.
 type direction int
 

@@ -85,16 +85,6 @@ func (c *counter) reset() error {
 	return err
 }
 
-// frames is the number of frames counted since reset.
-func (c *counter) frames() (uint64, error) {
-	counted, err := c.read()
-	var n uint64
-	for _, x := range counted {
-		n += x.Frames
-	}
-	return n, err
-}
-
 // check verifies the frames sampled since reset: at least one.
 func (c *counter) check(hops int, peer func(netip.AddrPort) error) error {
 	samples, seen := c.objects.Maps[benchMapSamples], 0

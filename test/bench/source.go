@@ -77,19 +77,6 @@ func (s *source) rewind() error {
 	return s.generator.Put(uint32(0), state)
 }
 
-// sent is the number of frames made since rewind.
-func (s *source) sent() (uint64, error) {
-	var state []benchGenerated
-	if err := s.generator.Lookup(uint32(0), &state); err != nil {
-		return 0, err
-	}
-	var n uint64
-	for _, g := range state {
-		n += g.Frames
-	}
-	return n, nil
-}
-
 func (s *source) close() error {
 	return errors.Join(s.program.Close(), s.generator.Close())
 }

@@ -183,3 +183,26 @@ func TestWebTrafficIsSpread(t *testing.T) {
 		}
 	}
 }
+
+// Frames of 9,000 bytes do not fit into a page: drivers ask for the program that
+// takes packets in several buffers.
+func TestJumboFrames(t *testing.T) {
+	l := newLab(t, lab.Options{MTU: 9000})
+	serveFile(t, l, "big", 4<<20)
+	for _, vip := range []string{vip4(), vip6()} {
+		service(t, l, vip)
+		out, err := l.Run("client", "curl", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{size_download}", "http://"+vip+"/big")
+		if err != nil || out != fmt.Sprint(4<<20) {
+			t.Errorf("%s: downloaded %s bytes of %d: %v", vip, out, 4<<20, err)
+		}
+	}
+	s, err := l.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leg := range s.Legs {
+		if leg.Mode != "native" {
+			t.Errorf("leg %s runs in mode %s (%s)", leg.Name, leg.Mode, leg.Reason)
+		}
+	}
+}

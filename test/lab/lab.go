@@ -31,8 +31,6 @@ type Options struct {
 	Mode string
 	// MaxFlows sizes the router's tables; 0: 65,536.
 	MaxFlows int
-	// Extra is appended to the router's configuration.
-	Extra string
 	// Bin is where tarpond and lbctl lie.
 	Bin string
 	// MTU of all links; 0: 1500.
@@ -169,24 +167,28 @@ func (l *Lab) links() error {
 	if err := errors.Join(l.wire("router", "wan", "client", "eth0"), l.wire("router", "lan", "switch", "port0")); err != nil {
 		return err
 	}
-	err := l.script(`
+	err := l.script(clientAndSwitch + `
 		router ip addr add 192.0.2.1/24 dev wan
 		router ip addr add 2001:db8:1::1/64 dev wan
 		router ip addr add 10.0.0.1/24 dev lan
 		router ip addr add 2001:db8:2::1/64 dev lan
-		client ip addr add 192.0.2.10/24 dev eth0
-		client ip addr add 2001:db8:1::10/64 dev eth0
-		client ip route add default via 192.0.2.1
-		client ip route add default via 2001:db8:1::1
-		switch ip link add br0 type bridge
-		switch ip link set br0 up
-		switch ip link set port0 master br0
 	`)
 	for n := 1; err == nil && n <= Reals; n++ {
 		err = l.real(n, l.Real4(n), "10.0.0.254", l.Real6(n), "2001:db8:2::254")
 	}
 	return err
 }
+
+// clientAndSwitch gives the client its addresses, and the switch its bridge.
+const clientAndSwitch = `
+	client ip addr add 192.0.2.10/24 dev eth0
+	client ip addr add 2001:db8:1::10/64 dev eth0
+	client ip route add default via 192.0.2.1
+	client ip route add default via 2001:db8:1::1
+	switch ip link add br0 type bridge
+	switch ip link set br0 up
+	switch ip link set port0 master br0
+`
 
 // real connects a real server to the switch.
 func (l *Lab) real(n int, v4, gateway4, v6, gateway6 string) error {
@@ -209,18 +211,11 @@ func (l *Lab) oneArmed() error {
 	if err != nil {
 		return err
 	}
-	err = l.script(`
+	err = l.script(clientAndSwitch + `
 		router ip addr add 192.0.2.1/24 dev net
 		router ip addr add 198.51.100.1/24 dev net
 		router ip addr add 2001:db8:1::1/64 dev net
 		router ip addr add 2001:db8:2::1/64 dev net
-		client ip addr add 192.0.2.10/24 dev eth0
-		client ip addr add 2001:db8:1::10/64 dev eth0
-		client ip route add default via 192.0.2.1
-		client ip route add default via 2001:db8:1::1
-		switch ip link add br0 type bridge
-		switch ip link set br0 up
-		switch ip link set port0 master br0
 		switch ip link set port9 master br0
 	`)
 	for n := 1; err == nil && n <= Reals; n++ {
@@ -256,7 +251,7 @@ checks:
   quick: {type: http, path: /, interval: 300ms, timeout: 200ms, rise: 2, fall: 2}
 defaults:
   check: quick
-%s`, legs, gateway, leg, leg, l.MaxFlows, l.MaxFlows, l.Extra)
+`, legs, gateway, leg, leg, l.MaxFlows, l.MaxFlows)
 }
 
 // Run runs a command in a namespace and returns what it printed.
