@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -42,6 +43,7 @@ func show(bin string) (err error) {
 		return err
 	}
 	defer func() { err = leave(l, err) }()
+	closeOnSignal(l)
 	fmt.Print(`
     client            router                switch      real1  10.0.0.11
   192.0.2.10 ----- wan [tarpond] lan ----- (bridge) --- real2  10.0.0.12
@@ -62,6 +64,19 @@ func show(bin string) (err error) {
 	}
 	say("All of it was so.")
 	return nil
+}
+
+// closeOnSignal leaves nothing behind when the demo is interrupted.
+func closeOnSignal(l *lab.Lab) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	go func() {
+		<-signals
+		if os.Getenv("KEEP") == "" {
+			_ = l.Close()
+		}
+		os.Exit(130)
+	}()
 }
 
 func leave(l *lab.Lab, failed error) error {

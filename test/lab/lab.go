@@ -292,14 +292,29 @@ func Wait(limit time.Duration, condition func() error) error {
 	}
 }
 
+// end asks a process to end, so that it ends its children too, and kills it if it
+// does not. Somebody else may be waiting for it.
+func end(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(unix.SIGTERM)
+	go func() { _ = cmd.Wait() }()
+	err := Wait(5*time.Second, func() error {
+		if cmd.Process.Signal(unix.Signal(0)) == nil {
+			return errors.New("it still runs")
+		}
+		return nil
+	})
+	if err != nil {
+		_ = cmd.Process.Kill()
+	}
+}
+
 // Close ends every process and removes everything the lab made, by its name.
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range append(l.processes, l.daemon) {
-		if p != nil && p.Process != nil {
-			_ = p.Process.Kill()
-			_ = p.Wait()
+		if p != nil {
+			end(p)
 		}
 	}
 	var errs []error
