@@ -44,7 +44,6 @@ INLINE enum collision collides_in(const struct facts *f, __be16 vip_port, __u16 
 	struct flow_key key = {};
 	struct flow other = {};
 	struct backend *backend;
-	__u64 gone;
 
 	flow_key(&key, &f->ends.source, f->ends.source_port, f->ends.protocol, vip_port, 0, v6);
 	backend = flow_find_reply(&other, &key, &wanted->real, real_port, v6);
@@ -52,9 +51,7 @@ INLINE enum collision collides_in(const struct facts *f, __be16 vip_port, __u16 
 		return COLLIDES_NOT;
 	if (!flow_is_weak(flow_state(other.value)))
 		return COLLIDES;
-	gone = flow_value(flow_backend(other.value), flow_vip_port(other.value),
-			  FLOW_GONE | FLOW_CHANGED, f->now);
-	flow_swap(other.slot, other.value, gone, v6);
+	flow_end(other.slot, other.value, FLOW_GONE, f->now, v6);
 	flow_dirty(other.page, v6);
 	return COLLISION_ENDED;
 }

@@ -123,7 +123,7 @@ INLINE int answer_reset(frame *frame, const struct facts *f, bool v6)
 	answer_ip(data + ETH_HLEN, &f->ends.destination, &f->ends.source, IPPROTO_TCP,
 		  sizeof(*tcp), v6);
 	answer_tcp(data + ETH_HLEN + l3_size, f, seq, ack, consumed, v6);
-	return frame_return(frame, f->ifindex);
+	return frame_return(frame, leg_of(f->leg), f->ifindex);
 }
 
 /* How much of a packet an ICMP error quotes at most: enough for IPv6, options and
@@ -178,7 +178,7 @@ INLINE int answer_error(frame *frame, const struct facts *f, const struct addres
 	if (v6)
 		sum += csum_pseudo(source, &f->ends.source, protocol, payload, true);
 	icmp->checksum = ~csum_fold(sum);
-	return frame_return(frame, f->ifindex);
+	return frame_return(frame, leg_of(f->leg), f->ifindex);
 }
 
 enum answer {

@@ -90,7 +90,7 @@ INLINE bool frame_is_partial(frame *frame, const struct facts *f, bool v6)
 
 /* Pointers into the packet are void after these. */
 INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
-			  __u64 addresses, __be16 from_port, __be16 to_port)
+			  __u64 addresses, __u64 segment)
 {
 	bool udp = p->facts->ends.protocol == IPPROTO_UDP;
 	__u32 offset = p->facts->l4_offset + (udp ? 6 : 16);
@@ -98,8 +98,8 @@ INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
 
 	bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses),
 			    flags | BPF_F_PSEUDO_HDR);
-	if (from_port != to_port)
-		bpf_l4_csum_replace(frame, offset, from_port, to_port, flags | 2);
+	if (segment)
+		bpf_l4_csum_replace(frame, offset, 0, csum_fold(segment), flags);
 }
 
 INLINE void edit_icmp_checksum(frame *frame, struct packet *p, struct icmp_header *icmp,
@@ -125,7 +125,7 @@ INLINE int frame_redirect(frame *frame, __u32 ifindex)
 	return bpf_redirect(ifindex, 0);
 }
 
-INLINE int frame_return(frame *frame, __u32 ifindex)
+INLINE int frame_return(frame *frame, const struct leg *leg, __u32 ifindex)
 {
 	return bpf_redirect(ifindex, 0);
 }

@@ -65,18 +65,18 @@ INLINE bool frame_is_partial(frame *frame, const struct facts *f, bool v6)
 }
 
 /*
- * Adds the changes of addresses (in the pseudo header) and of ports to the
- * checksum at check. A UDP checksum of 0 is none and stays so; one that becomes 0
+ * Adds the changes of addresses (in the pseudo header) and of the segment's own
+ * words to the checksum at check. A UDP checksum of 0 is none and stays so; one that becomes 0
  * is sent as 0xffff (RFC 768).
  */
 INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
-			  __u64 addresses, __be16 from_port, __be16 to_port)
+			  __u64 addresses, __u64 segment)
 {
 	bool udp = p->facts->ends.protocol == IPPROTO_UDP;
 
 	if (udp && !*check)
 		return;
-	*check = csum_apply(*check, addresses + csum_change16(from_port, to_port));
+	*check = csum_apply(*check, addresses + segment);
 	if (udp && !*check)
 		*check = 0xffff;
 }
@@ -102,8 +102,10 @@ INLINE int frame_redirect(frame *frame, __u32 ifindex)
 	return bpf_redirect(ifindex, 0);
 }
 
-/* Back to where it came from. */
-INLINE int frame_return(frame *frame, __u32 ifindex)
+/* Back to where it came from. XDP_TX would do for all, but a veth leaves such
+ * frames lying if its peer has no XDP program (seen in 6.18,
+ * drivers/net/veth.c, veth_xdp_flush). */
+INLINE int frame_return(frame *frame, const struct leg *leg, __u32 ifindex)
 {
-	return XDP_TX;
+	return leg && leg->redirects ? bpf_redirect(ifindex, 0) : XDP_TX;
 }

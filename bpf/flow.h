@@ -43,7 +43,7 @@
  * - Who dies between: a program does not; a sweeper leaves a GONE entry, which a
  *   later sweep gives back if it was GONE with the same key one sweep before
  *   (so it is nobody's eviction under way).
- * - GONE by a program (a flow reset because its real was removed): as by a
+ * - GONE by a program (a half-open flow that gave way to another vip's): as by a
  *   sweeper that died.
  *
  * arm64 may reorder accesses to different words; flow_fence() forbids it.
@@ -328,6 +328,14 @@ INLINE struct backend *backend_of(__u16 id)
 	__u32 key = id;
 
 	return bpf_map_lookup_elem(&backends, &key);
+}
+
+/* Its TCP connections are to be reset: removed, or failed with on_fail: reset. */
+INLINE bool is_cut(const struct backend *backend)
+{
+	const __u8 both = BACKEND_DOWN | BACKEND_RESET;
+
+	return backend->flags & BACKEND_REMOVED || (backend->flags & both) == both;
 }
 
 INLINE struct backend *find_reply_in(struct flow *flow, __u64 *bucket,

@@ -9,7 +9,7 @@
 enum hit {
 	HIT_FORWARD,
 	HIT_ANEW,  /* schedule again */
-	HIT_RESET, /* its real is gone for good */
+	HIT_RESET, /* is_cut() */
 };
 
 /* Most packets need no judgement; the vip's line is not touched for them. */
@@ -32,9 +32,7 @@ INLINE enum hit judge(const struct facts *f, __u64 value, const struct backend *
 		return HIT_FORWARD;
 	if (flow_is_udp(state) || state == FLOW_HANDSHAKE || state == FLOW_ANSWERED)
 		return HIT_ANEW;
-	if (backend->flags & (BACKEND_REMOVED | BACKEND_RESET))
-		return HIT_RESET;
-	return HIT_FORWARD;
+	return is_cut(backend) ? HIT_RESET : HIT_FORWARD;
 }
 
 INLINE int judged(const struct facts *f, struct insert *insert, struct vip *vip,
@@ -50,11 +48,11 @@ INLINE int judged(const struct facts *f, struct insert *insert, struct vip *vip,
 		reasons->flow_hit++;
 		return id;
 	case HIT_RESET:
-		/* Both ends are told at their next packet, so the flow of a real that
-		 * failed stays until it times out; that of a removed one is gone. */
+		/* A client that hears data while its question is under way does not
+		 * believe this reset: it is only as if it had closed its side, and
+		 * the real's next packet says it again. See from_real(). */
 		flow_end(insert_slot(insert, v6), insert->found,
-			 backend->flags & BACKEND_REMOVED ? FLOW_GONE : FLOW_CLOSED,
-			 f->now, v6);
+			 tcp_from_client(flow_state(insert->found), TCP_FIN), f->now, v6);
 		flow_dirty(insert->key.page, v6);
 		return REFUSED_RESET;
 	default:

@@ -9,13 +9,29 @@
 #include "route.h"
 #include "csum.h"
 
-INLINE void nat_ports(struct packet *p, bool source, __be16 port)
+/* Replaces a port, and returns what that changes in the checksum. */
+INLINE __u64 nat_port(struct packet *p, bool source, __be16 port)
 {
-	__be16 *ports = p->l4;
+	__be16 *ports = p->l4, from;
 
 	if ((void *)(ports + 2) > p->end) /* never: parsed */
-		return;
+		return 0;
+	from = ports[source ? 0 : 1];
 	ports[source ? 0 : 1] = port;
+	return csum_change16(from, port);
+}
+
+/* A segment of a flow that is cut becomes its reset, and keeps its place in the
+ * sequence (RFC 9293 section 3.10.7.4: else it would not be believed). */
+INLINE __u64 nat_reset(struct packet *p)
+{
+	__u16 *word = p->l4 + 12, from; /* offset and flags */
+
+	if ((void *)(word + 1) > p->end)
+		return 0;
+	from = *word;
+	*word |= bpf_htons(TCP_RST);
+	return csum_change16(from, *word);
 }
 
 /* The IP header: one address, and a hop less. */
@@ -57,14 +73,15 @@ INLINE void nat(frame *frame, struct packet *p, const struct egress *egress,
 		const struct address *to, __be16 port, bool source, bool v6)
 {
 	const struct address *from = source ? &p->facts->ends.source : &p->facts->ends.destination;
-	__be16 from_port = source ? p->facts->ends.source_port : p->facts->ends.destination_port;
-	__u64 addresses = csum_change_address(from, to, v6);
+	__u64 addresses = csum_change_address(from, to, v6), segment;
 	__sum16 *check = p->l4 + (p->facts->ends.protocol == IPPROTO_UDP ? 6 : 16);
 
 	nat_macs(p, egress);
 	nat_ip(p, to, source, addresses, v6);
-	nat_ports(p, source, port);
+	segment = nat_port(p, source, port);
+	if (p->facts->tcp_flags & TCP_RST)
+		segment += nat_reset(p);
 	if ((void *)(check + 1) > p->end)
 		return;
-	edit_checksum(frame, p, check, addresses, from_port, port);
+	edit_checksum(frame, p, check, addresses, segment);
 }

@@ -113,14 +113,6 @@ INLINE int ambiguous(frame *frame, struct packet *p, bool v6)
 	return route == ROUTE_NONE ? PASS(p, local) : DROP(p, reply_ambiguous);
 }
 
-/* A real that failed, with its connections to be cut. */
-INLINE bool is_reset(const struct ends *ends, const struct backend *backend)
-{
-	const __u8 both = BACKEND_DOWN | BACKEND_RESET;
-
-	return ends->protocol == IPPROTO_TCP && (backend->flags & both) == both;
-}
-
 INLINE int from_real(frame *frame, struct packet *p, __u32 use, bool v6)
 {
 	const struct ends *ends = &p->facts->ends;
@@ -133,10 +125,13 @@ INLINE int from_real(frame *frame, struct packet *p, __u32 use, bool v6)
 	if (p->facts->kind == KIND_FRAGMENT)
 		return backend && ends->source_port ? DROP(p, fragment) :
 						      PASS(p, real_itself);
-	if (backend && is_reset(ends, backend)) {
-		flow_end(flow.slot, flow.value, FLOW_CLOSED, p->facts->now, v6);
-		flow_dirty(flow.page, v6);
-		return answer(frame, p->facts, ANSWER_RESET, 0, v6);
+	if (backend && ends->protocol == IPPROTO_TCP && is_cut(backend)) {
+		/* Both ends must learn it, and the client first: one that only listens
+		 * hears nobody but the real, and believes a reset only at its place in
+		 * the sequence. So the real's first packet becomes the reset. */
+		if (flow_state(flow.value) == FLOW_CLOSED)
+			return answer(frame, p->facts, ANSWER_RESET, 0, v6);
+		p->facts->tcp_flags |= TCP_RST;
 	}
 	if (!backend) {
 		id = v6 ? claim6(p->facts, use) : claim4(p->facts, use);

@@ -33,7 +33,7 @@ struct facts {
 	__u32 segments; /* more than one only in TC */
 	__u16 l4_offset;
 	__u8 kind;
-	__u8 tcp_flags;
+	__u8 tcp_flags; /* as it leaves: RST is added where a flow is cut */
 	__u8 hops; /* TTL or hop limit */
 };
 

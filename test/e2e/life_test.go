@@ -215,8 +215,9 @@ func TestFlowsOfARealThatGoes(t *testing.T) {
 				return
 			}
 			if test.ends {
-				// Each side is told at its own next packet; what is sure is that the
-				// router has given the connection up.
+				if err := <-s.done; err == nil || !strings.Contains(s.out.String(), "reset by peer") {
+					t.Errorf("the connection was not reset: %v, %s", err, s.out.String())
+				}
 				waitFlows(t, l, 0, "--state", "established")
 			} else if err := <-s.done; err != nil || s.out.String() != strconv.FormatInt(size, 10) {
 				t.Errorf("the connection was cut: %v, %s bytes", err, s.out.String())

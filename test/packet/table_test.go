@@ -48,7 +48,6 @@ func back(p P) *P    { p.SrcMAC, p.DstMAC = wanMAC, clientMAC; return &p }
 
 func syn(vip string) P { return in(P{From: client, To: vip, Flags: "S", Seq: 7}) }
 
-// quoteIn is a packet of ours as a router behind us would quote it.
 func reset(p P) P { p.Flags, p.DF = "RA", true; return p }
 
 var web = []step{
@@ -195,9 +194,21 @@ var table = []struct {
 		{do: func(t *testing.T, r *rig) { r.backend(t, 1, loader.Backend{Down: true, Reset: true}) }},
 		{in: web[2].in, want: send, out: back(P{From: "192.0.2.100:80", To: client, Flags: "R", Seq: 10, DF: true}), reasons: "answer_reset"},
 	})},
+	{"a real that failed, with reset, speaks first: both are told", then(web, []step{
+		{do: func(t *testing.T, r *rig) { r.backend(t, 1, loader.Backend{Down: true, Reset: true}) }},
+		{on: "lan", in: fromReal(P{From: "10.0.0.11:8080", To: client, Flags: "PA", Seq: 10, Ack: 13, Payload: "200"}), want: send,
+			out: out(P{From: "192.0.2.100:80", To: client, Flags: "RPA", Seq: 10, Ack: 13, Payload: "200"}), reasons: "flow_hit forward_out"},
+		{on: "lan", in: fromReal(P{From: "10.0.0.11:8080", To: client, Flags: "PA", Seq: 13, Ack: 13, Payload: "OK"}), want: send,
+			out: &P{SrcMAC: lanMAC, DstMAC: realMAC, From: client, To: "10.0.0.11:8080", Flags: "R", Seq: 13, DF: true}, reasons: "answer_reset"},
+		{in: web[2].in, want: send, out: back(P{From: "192.0.2.100:80", To: client, Flags: "R", Seq: 10, DF: true}), reasons: "answer_reset"},
+	})},
 	{"a removed real", then(web, []step{
 		{do: func(t *testing.T, r *rig) { r.backend(t, 1, loader.Backend{Removed: true}) }},
 		{in: web[2].in, want: send, out: back(P{From: "192.0.2.100:80", To: client, Flags: "R", Seq: 10, DF: true}), reasons: "answer_reset"},
+		{on: "lan", in: fromReal(P{From: "10.0.0.11:8080", To: client, Flags: "A", Seq: 10, Ack: 8}), want: send, // data that crossed the client's
+			out: out(P{From: "192.0.2.100:80", To: client, Flags: "RA", Seq: 10, Ack: 8}), reasons: "flow_hit forward_out"},
+		{on: "lan", in: fromReal(P{From: "10.0.0.11:8080", To: client, Flags: "A", Seq: 10, Ack: 8}), want: send,
+			out: &P{SrcMAC: lanMAC, DstMAC: realMAC, From: client, To: "10.0.0.11:8080", Flags: "R", Seq: 8, DF: true}, reasons: "answer_reset"},
 	})},
 }
 
