@@ -76,8 +76,6 @@ INLINE int forward_out(frame *frame, struct packet *p, const struct flow *flow,
 	enum route route;
 	__be16 port;
 
-	if (p->facts->hops <= 1)
-		return answer(frame, p->facts, ANSWER_TTL, 0, v6);
 	/* Without a flow the router itself may be meant: only the FIB knows. */
 	if (flow->slot)
 		route = route_out(frame, p->facts, p->leg, backend, frame_segment(frame, p),
@@ -88,6 +86,8 @@ INLINE int forward_out(frame *frame, struct packet *p, const struct flow *flow,
 	HAND_OVER(p, route);
 	if (route == ROUTE_NONE && !flow->slot)
 		return PASS(p, local);
+	if (p->facts->hops <= 1)
+		return answer(frame, p->facts, ANSWER_TTL, 0, v6);
 	if (route > ROUTE_KERNEL)
 		return no_way(frame, p, route, egress->mtu, v6);
 	if (flow->slot) {

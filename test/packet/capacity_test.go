@@ -13,7 +13,7 @@ import (
 // give way, at most 2 inserts in 10,000 find no slot.
 func TestTableAtItsMaximum(t *testing.T) {
 	const most = 19660 // 60% of 32,768 slots
-	r := newRig(t, most)
+	r := newRig(t, most, services)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))

@@ -17,7 +17,7 @@ func (r *rig) expect(t *testing.T, name string, s step) {
 // 64 vips over one real: every flow's replies come from its own vip, and the same
 // client port cannot be taken twice.
 func Test64VipsOverOneReal(t *testing.T) {
-	r := newRig(t, 1000)
+	r := newRig(t, 1000, services)
 	const real = "10.0.0.50:80"
 	address := netip.MustParseAddrPort(real)
 	vip := func(i int) string { return fmt.Sprintf("192.0.2.%d:80", 150+i) }
@@ -60,7 +60,7 @@ func Test64VipsOverOneReal(t *testing.T) {
 
 // One client port to 1,000 ports of an any-port vip.
 func TestThousandPortsOfAnAnyPortVip(t *testing.T) {
-	r := newRig(t, 5000)
+	r := newRig(t, 5000, services)
 	for port := 1; port <= 1000; port++ {
 		vip, real := fmt.Sprintf("192.0.2.102:%d", port), fmt.Sprintf("10.0.0.12:%d", port)
 		r.expect(t, vip, step{in: in(P{From: client, To: vip, Flags: "S"}), want: send,
@@ -76,7 +76,7 @@ func TestThousandPortsOfAnAnyPortVip(t *testing.T) {
 // The smallest table full of established flows: none is evicted, a new one goes by
 // the schedule alone, and its replies find their vip without a flow.
 func TestRepliesWhileTheTableIsFull(t *testing.T) {
-	r := newRig(t, 100)
+	r := newRig(t, 100, services)
 	established := func(client string) bool {
 		before := r.counted(t, loader.HookXDP)["flow_full"]
 		for _, s := range []struct {

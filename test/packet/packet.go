@@ -18,7 +18,7 @@ import (
 type P struct {
 	From, To  string // ADDR:PORT; ADDR for ICMP
 	Proto     string // tcp (default), udp, icmp
-	Flags     string // of TCP: S A F R, default A
+	Flags     string // of TCP: S A F R P, default A
 	Seq, Ack  uint32
 	TTL       uint8 // default 64
 	Payload   string
@@ -94,6 +94,7 @@ func (p P) Frame() []byte {
 		}
 		tcp.SYN, tcp.ACK = strings.Contains(flags, "S"), strings.Contains(flags, "A")
 		tcp.FIN, tcp.RST = strings.Contains(flags, "F"), strings.Contains(flags, "R")
+		tcp.PSH = strings.Contains(flags, "P")
 		must(tcp.SetNetworkLayerForChecksum(network))
 		list = append(list, tcp)
 	}

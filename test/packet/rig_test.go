@@ -47,7 +47,7 @@ func (r *rig) enter(t *testing.T) {
 	}
 }
 
-func newRig(t *testing.T, flows int) *rig {
+func newRig(t *testing.T, flows int, list []service) *rig {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test loads programs into the kernel: run it as root")
@@ -88,7 +88,7 @@ func newRig(t *testing.T, flows int) *rig {
 			t.Fatal(err)
 		}
 	}
-	r.tables(t)
+	r.tables(t, list)
 	return r
 }
 
@@ -126,14 +126,17 @@ var timeouts = loader.Timeouts{
 	Closed: 10 * time.Second, UDP: 5 * time.Minute, UDPUnreplied: 30 * time.Second,
 }
 
-// services is every vip of the tables with its reals.
-var services = []struct {
+// service is a vip with its reals; backends are numbered as they stand.
+type service struct {
 	vip       string
 	protocol  loader.Protocol
 	dropEmpty bool
 	byTurn    bool
 	reals     []string
-}{
+}
+
+// services are those of the tables.
+var services = []service{
 	{vip: "192.0.2.100:80", protocol: loader.TCP, reals: []string{"10.0.0.11:8080"}},
 	{vip: "192.0.2.100:53", protocol: loader.UDP, reals: []string{"10.0.0.11:53"}},
 	{vip: "[2001:db8:1::100]:80", protocol: loader.TCP, reals: []string{"[2001:db8:2::11]:8080"}},
@@ -148,13 +151,13 @@ var services = []struct {
 	{vip: "[2001:db8:1::100]:53", protocol: loader.UDP, reals: []string{"[2001:db8:2::11]:53"}},
 }
 
-func (r *rig) tables(t *testing.T) {
+func (r *rig) tables(t *testing.T, list []service) {
 	t.Helper()
 	addresses := map[netip.Addr]loader.AddressUse{}
 	reals := map[loader.Endpoint]loader.BackendID{}
 	var steps []loader.Step
 	backend := loader.BackendID(0)
-	for i, s := range services {
+	for i, s := range list {
 		id := loader.VipID(i + 1)
 		e := loader.Endpoint{AddrPort: netip.MustParseAddrPort(s.vip), Protocol: s.protocol}
 		steps = append(steps, loader.PutVip{ID: id, Vip: loader.Vip{

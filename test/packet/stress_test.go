@@ -31,7 +31,7 @@ func stressTime(t *testing.T) time.Duration {
 // hold: one entry a key at most, each with its own vip's backend; and every entry
 // that was ever made is either there or was ended by somebody who counted it.
 func TestTableUnderStress(t *testing.T) {
-	r := newRig(t, 100) // one page: 256 slots
+	r := newRig(t, 100, services) // one page: 256 slots
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	var (

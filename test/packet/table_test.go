@@ -230,7 +230,7 @@ func (r *rig) backend(t *testing.T, id loader.BackendID, b loader.Backend) {
 }
 
 func TestTable(t *testing.T) {
-	r := newRig(t, 1000)
+	r := newRig(t, 1000, services)
 	for _, hook := range []loader.Hook{loader.HookXDP, loader.HookTC} {
 		name := map[loader.Hook]string{loader.HookXDP: "XDP", loader.HookTC: "TC"}[hook]
 		for _, test := range table {
