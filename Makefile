@@ -1,7 +1,7 @@
 # What a user runs. As root, on Debian 12 or newer, with Go 1.26 or newer.
 
 CLANG ?= clang-14
-PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl nftables procps bpftool
+PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl iperf3 nftables procps bpftool
 
 .PHONY: build demo test bench generate lint packages
 
