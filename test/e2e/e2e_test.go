@@ -40,11 +40,16 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir, "github.com/tarpon-lb/tarpon/cmd/...").CombinedOutput()
+	return dir, compile(dir)
+}
+
+func compile(dir string, flags ...string) error {
+	args := append([]string{"build", "-o", dir}, flags...)
+	out, err := exec.Command("go", append(args, "github.com/tarpon-lb/tarpon/cmd/...")...).CombinedOutput()
 	if err != nil {
-		return dir, fmt.Errorf("build: %w: %s", err, out)
+		return fmt.Errorf("build: %w: %s", err, out)
 	}
-	return dir, nil
+	return nil
 }
 
 // newLab makes a lab with nginx on every real and a running daemon.

@@ -2,8 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -14,62 +13,6 @@ import (
 
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
-
-// stream is one TCP connection through a vip that counts numbered bytes back and
-// forth: a lost packet shows as a retransmission, a cut as an error.
-type stream struct {
-	out  strings.Builder
-	done chan error
-}
-
-// download fetches a file at a limited rate in the background.
-func download(t *testing.T, l *lab.Lab, vip, name, rate string) *stream {
-	t.Helper()
-	s := &stream{done: make(chan error, 1)}
-	cmd := l.Command("client", "curl", "-sS", "-m", "60", "--limit-rate", rate, "-o", "/dev/null",
-		"-w", "%{size_download}", "http://"+vip+"/"+name)
-	cmd.Stdout, cmd.Stderr = &s.out, &s.out
-	if err := l.Start(cmd); err != nil {
-		t.Fatal(err)
-	}
-	go func() { s.done <- cmd.Wait() }()
-	return s
-}
-
-// serveFile puts a file of some size on every real.
-func serveFile(t *testing.T, l *lab.Lab, name string, size int64) {
-	t.Helper()
-	for n := 1; n <= lab.Reals; n++ {
-		path := filepath.Join(l.WWW(n), name)
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(path, size); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// flowCount is how many flows lbctl lists, with filters.
-func flowCount(t *testing.T, l *lab.Lab, filters ...string) int {
-	t.Helper()
-	out := lbctl(t, l, append([]string{"flows", "-o", "json"}, filters...)...)
-	return strings.Count(out, "\n")
-}
-
-// waitFlows waits until so many flows are listed.
-func waitFlows(t *testing.T, l *lab.Lab, want int, filters ...string) {
-	t.Helper()
-	err := lab.Wait(20*time.Second, func() error {
-		if n := flowCount(t, l, filters...); n != want {
-			return fmt.Errorf("%d flows %v, want %d", n, filters, want)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // ids are the kernel's ids of everything pinned, and of the XDP links.
 func pinnedIDs(t *testing.T, l *lab.Lab) map[string]string {
@@ -106,7 +49,7 @@ func TestKillAndRestartUnderLoad(t *testing.T) {
 		service(t, l, vip)
 	}
 	before := pinnedIDs(t, l)
-	slow := []*stream{download(t, l, vip4(), "slow", "1M"), download(t, l, vip6(), "slow", "1M")}
+	slow := []*transfer{download(t, l, vip4(), "slow", "1M"), download(t, l, vip6(), "slow", "1M")}
 	waitFlows(t, l, 2, "--state", "established")
 
 	var out strings.Builder
@@ -142,6 +85,77 @@ func TestKillAndRestartUnderLoad(t *testing.T) {
 	}
 }
 
+// Twenty restarts and upgrades: not one packet of a flow is lost, of TCP nor UDP.
+func TestRestartsLoseNothing(t *testing.T) {
+	next := t.TempDir()
+	if err := compile(next, "-ldflags", "-X github.com/tarpon-lb/tarpon/control/version.Number=next"); err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t, lab.Options{})
+	var streams []*lab.Stream
+	for _, at := range echoService(t, l, "none") {
+		for range 5 {
+			for _, protocol := range []string{"tcp", "udp"} {
+				s, err := l.NewStream(protocol, at, 2*time.Millisecond)
+				if err != nil {
+					t.Fatal(err)
+				}
+				streams = append(streams, s)
+			}
+		}
+	}
+	for n := range 20 {
+		before := count(streams)
+		if err := l.KillDaemon([]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[n%2]); err != nil {
+			t.Fatal(err)
+		}
+		l.Bin = []string{next, bin}[n/2%2]
+		if err := l.StartDaemon(); err != nil {
+			t.Fatal(err)
+		}
+		if count(streams) == before {
+			t.Fatal("no stream moved during a restart: nothing was tested")
+		}
+	}
+	for _, s := range streams {
+		if err := s.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Logf("%d messages over 20 restarts", count(streams))
+}
+
+// echoService makes vips of both families over all reals' echo, TCP and UDP.
+func echoService(t *testing.T, l *lab.Lab, check string) []netip.AddrPort {
+	t.Helper()
+	var vips []netip.AddrPort
+	for n, vip := range []string{lab.Vip4(0), lab.Vip6(0)} {
+		at := netip.AddrPortFrom(netip.MustParseAddr(vip), 7)
+		vips = append(vips, at)
+		for _, protocol := range []string{"tcp", "udp"} {
+			args := []string{"add-vip", at.String() + "/" + protocol, "--check", check}
+			for real := 1; real <= lab.Reals; real++ {
+				address := netip.MustParseAddr([]string{l.Real4(real), l.Real6(real)}[n])
+				args = append(args, "--real", netip.AddrPortFrom(address, 7).String())
+			}
+			lbctl(t, l, args...)
+		}
+	}
+	for real := 1; real <= lab.Reals; real++ {
+		if err := l.Echo(real, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return vips
+}
+
+func count(streams []*lab.Stream) (n int64) {
+	for _, s := range streams {
+		n += s.Count()
+	}
+	return n
+}
+
 // A restart changes nothing about which reals are usable.
 func TestRestartKeepsHealth(t *testing.T) {
 	l := newLab(t, lab.Options{})
@@ -174,97 +188,4 @@ func TestRestartKeepsHealth(t *testing.T) {
 	if states != "up down up " {
 		t.Errorf("right after a restart the reals are %s, want up down up", states)
 	}
-}
-
-// The table of what becomes of flows when their real goes.
-func TestFlowsOfARealThatGoes(t *testing.T) {
-	tests := []struct {
-		name  string
-		flags []string // of the vip
-		do    func(t *testing.T, l *lab.Lab, real string, n int)
-		ends  bool // the established connection is cut
-	}{
-		{"drained", nil, func(t *testing.T, l *lab.Lab, real string, _ int) {
-			lbctl(t, l, "edit-real", vip4(), real, "--weight", "0")
-		}, false},
-		{"removed", nil, func(t *testing.T, l *lab.Lab, real string, _ int) {
-			lbctl(t, l, "del-real", vip4(), real)
-		}, true},
-		{"failed, keep", []string{"--check", "side"}, func(t *testing.T, l *lab.Lab, _ string, n int) { failCheck(t, l, n) }, false},
-		{"failed, reset", []string{"--check", "side", "--on-fail", "reset"}, func(t *testing.T, l *lab.Lab, _ string, n int) { failCheck(t, l, n) }, true},
-		{"vip removed", nil, func(t *testing.T, l *lab.Lab, _ string, _ int) { lbctl(t, l, "del-vip", vip4()) }, true},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			l := newLab(t, lab.Options{})
-			// One that is to be cut must not fit into the client's buffers.
-			size, rate := int64(1<<20), "300k"
-			if test.ends {
-				size, rate = 64<<20, "4M"
-			}
-			serveFile(t, l, "slow", size)
-			serveFile(t, l, "alive", 1)
-			addCheck(t, l)
-			service(t, l, vip4(), test.flags...)
-			s := download(t, l, vip4(), "slow", rate)
-			waitFlows(t, l, 1, "--state", "established")
-			n := servingReal(t, l)
-			test.do(t, l, l.Real4(n)+":80", n)
-			if test.name == "vip removed" {
-				waitFlows(t, l, 0) // its address is gone: nobody is left to tell the client
-				return
-			}
-			if test.ends {
-				if err := <-s.done; err == nil || !strings.Contains(s.out.String(), "reset by peer") {
-					t.Errorf("the connection was not reset: %v, %s", err, s.out.String())
-				}
-				waitFlows(t, l, 0, "--state", "established")
-			} else if err := <-s.done; err != nil || s.out.String() != strconv.FormatInt(size, 10) {
-				t.Errorf("the connection was cut: %v, %s bytes", err, s.out.String())
-			}
-			for range 15 { // new ones go elsewhere
-				if server, err := get(l, vip4()); err != nil || server == fmt.Sprintf("real%d", n) {
-					t.Fatalf("a new request: %q, %v", server, err)
-				}
-			}
-		})
-	}
-}
-
-// addCheck adds a check of a file, so that a test can fail it while the server
-// goes on.
-func addCheck(t *testing.T, l *lab.Lab) {
-	t.Helper()
-	data, err := os.ReadFile(l.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Replace(string(data), "checks:\n", "checks:\n  side: {type: http, path: /alive, interval: 300ms, timeout: 200ms, rise: 1, fall: 2}\n", 1)
-	if err := os.WriteFile(l.Config(), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	lbctl(t, l, "reload")
-}
-
-func failCheck(t *testing.T, l *lab.Lab, n int) {
-	t.Helper()
-	if err := os.Remove(filepath.Join(l.WWW(n), "alive")); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.WaitUp(vip4()+"/tcp", lab.Reals-1); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// servingReal is the real of the one established flow.
-func servingReal(t *testing.T, l *lab.Lab) int {
-	t.Helper()
-	out := lbctl(t, l, "flows", "--state", "established")
-	for n := 1; n <= lab.Reals; n++ {
-		if strings.Contains(out, l.Real4(n)+":80") {
-			return n
-		}
-	}
-	t.Fatalf("no established flow:\n%s", out)
-	return 0
 }

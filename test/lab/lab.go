@@ -11,6 +11,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,7 @@ type Lab struct {
 
 	mu        sync.Mutex
 	processes []*exec.Cmd
+	closers   []io.Closer
 	daemon    *exec.Cmd
 }
 
@@ -277,6 +279,13 @@ func (l *Lab) Start(cmd *exec.Cmd) error {
 	return nil
 }
 
+// closeLater has Close close sockets; who closed them before does no harm.
+func (l *Lab) closeLater(c ...io.Closer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closers = append(l.closers, c...)
+}
+
 // Wait polls until the condition holds; the error is the last it gave.
 func Wait(limit time.Duration, condition func() error) error {
 	deadline := time.Now().Add(limit)
@@ -316,6 +325,9 @@ func (l *Lab) Close() error {
 		if p != nil {
 			end(p)
 		}
+	}
+	for _, c := range l.closers {
+		_ = c.Close()
 	}
 	var errs []error
 	for _, who := range l.namespaces() {
