@@ -16,10 +16,13 @@
 
 #define ABI_VERSION 1
 
-/* An IPv4 address is in words[0]; the rest is zero then. */
+/* An IPv4 address is in words[0]; the rest is zero then. Aligned, for two loads. */
 struct address {
 	__be32 words[4];
-};
+} __attribute__((aligned(8)));
+
+/* Half an IPv6 address, wherever it lies: both architectures load unaligned. */
+typedef __u64 __attribute__((may_alias)) address_half;
 
 /* ---- names: hash maps' keys ---- */
 
@@ -34,7 +37,7 @@ struct name6 {
 	struct address address;
 	__be16 port;
 	__u8 protocol;
-	__u8 pad;
+	__u8 pad[5];
 };
 
 struct address6 {
@@ -47,6 +50,8 @@ enum address_use {
 	ADDRESS_VIP_ANY_PORT = 1 << 1,
 	ADDRESS_REAL = 1 << 2,
 	ADDRESS_REAL_ANY_PORT = 1 << 3,
+	ADDRESS_VIPS = ADDRESS_VIP | ADDRESS_VIP_ANY_PORT,
+	ADDRESS_REALS = ADDRESS_REAL | ADDRESS_REAL_ANY_PORT,
 };
 
 struct leg_key {
@@ -122,7 +127,7 @@ struct schedule_line {
 
 enum leg_role {
 	LEG_OUTSIDE = 1,
-	LEG_INSIDE = 2, /* and both */
+	LEG_INSIDE = 2, /* both: 3 */
 };
 
 #define LEG_PREFIXES 8
@@ -146,6 +151,7 @@ struct leg {
 	__u8 role;
 	__u8 redirects; /* XDP may redirect to this device */
 	__be32 own4;    /* source of ICMP that we answer with; 0: none */
+	__u32 pad;
 	struct hop default4;
 	struct hop default6;
 	__u32 connected4_count;
@@ -153,7 +159,6 @@ struct leg {
 	struct prefix4 connected4[LEG_PREFIXES];
 	struct prefix6 connected6[LEG_PREFIXES];
 	struct address own6; /* likewise; words[0] 0: none */
-	__u32 pad;
 };
 
 /* ---- flows: see flow.h for the protocol ---- */
@@ -263,6 +268,7 @@ struct reasons {
 	__u64 drop_fragment;      /* fragments of balanced traffic: not supported yet */
 	__u64 drop_unsupported;   /* to a vip, of a kind not supported yet */
 	__u64 drop_empty;         /* no usable real, and the vip says drop */
+	__u64 drop_martian;       /* a client that says it is a vip */
 	__u64 drop_self;          /* the only usable real is the client itself */
 	__u64 drop_needs_full_nat; /* client on the real's own subnet */
 	__u64 drop_tuple_taken;   /* every real has this client port from another vip */

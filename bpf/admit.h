@@ -15,7 +15,8 @@ enum refused {
 	REFUSED_TAKEN = -4,     /* client port in use with every real */
 	REFUSED_MIDSTREAM = -5, /* TCP that no schedule can find again */
 	REFUSED_RESET = -6,     /* its flow's real was removed, or failed */
-	REFUSED_INTERNAL = -7,
+	REFUSED_MARTIAN = -7,   /* the client has a vip's address */
+	REFUSED_INTERNAL = -8,
 };
 
 enum collision {
@@ -209,6 +210,9 @@ INLINE int admit(const struct facts *f, struct insert *insert, struct vip *vip, 
 	__u32 hash, place;
 	int chosen;
 
+	/* Else it could pass off a real's connection to that vip for a reply. */
+	if (address_use(&f->ends.source, v6) & ADDRESS_VIPS)
+		return REFUSED_MARTIAN;
 	if (!SCHEDULE_SLOTS(schedule))
 		return REFUSED_EMPTY;
 	if (tcp && !is_syn(f) && (vip->flags & VIP_REJECT_MIDSTREAM))

@@ -317,10 +317,11 @@ INLINE bool flow_find(struct flow *flow, const struct flow_key *key, bool v6)
 
 INLINE bool same_address(const struct address *a, const struct address *b, bool v6)
 {
-	if (a->words[0] != b->words[0])
-		return false;
-	return !v6 || (a->words[1] == b->words[1] && a->words[2] == b->words[2] &&
-		       a->words[3] == b->words[3]);
+	const address_half *x = (void *)a, *y = (void *)b;
+
+	if (!v6)
+		return a->words[0] == b->words[0];
+	return x[0] == y[0] && x[1] == y[1];
 }
 
 INLINE struct backend *backend_of(__u16 id)

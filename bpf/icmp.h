@@ -69,11 +69,11 @@ INLINE int icmp_from_inside(frame *frame, struct packet *p, bool v6)
 	if (!quoted_open(&quoted, p, v6))
 		return PASS(p, not_ours);
 	use = address_use(&quoted.ends->destination, v6);
-	if (!(use & (ADDRESS_REAL | ADDRESS_REAL_ANY_PORT)))
+	if (!(use & ADDRESS_REALS))
 		return PASS(p, not_ours);
-	backend = reply_of(&flow, &quoted.ends->source, quoted.ends->source_port,
-			   &quoted.ends->destination, quoted.ends->destination_port,
-			   quoted.ends->protocol, use, v6);
+	backend = reply_between(&flow, &quoted.ends->source, quoted.ends->source_port,
+				&quoted.ends->destination, quoted.ends->destination_port,
+				quoted.ends->protocol, use, v6);
 	if (!backend)
 		return PASS(p, real_itself);
 	return icmp_send(frame, p, &quoted, backend, false, v6);

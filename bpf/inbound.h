@@ -103,6 +103,8 @@ INLINE int refuse(frame *frame, struct packet *p, __u32 vip_id, int why, bool v6
 		return answer(frame, p->facts, ANSWER_MIDSTREAM, 0, v6);
 	case REFUSED_RESET:
 		return answer(frame, p->facts, ANSWER_RESET, 0, v6);
+	case REFUSED_MARTIAN:
+		return DROP(p, martian);
 	case REFUSED_SELF:
 		return DROP(p, self);
 	case REFUSED_FULL_NAT:

@@ -43,7 +43,7 @@ INLINE void nat_ip(struct packet *p, const struct address *to, bool source,
 
 		if ((void *)(ip + 1) > p->end)
 			return;
-		__builtin_memcpy(source ? &ip->saddr : &ip->daddr, to, 16);
+		address_copy(source ? &ip->saddr : &ip->daddr, to);
 		ip->hop_limit--;
 	} else {
 		struct iphdr *ip = p->l3;

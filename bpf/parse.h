@@ -55,6 +55,13 @@ struct packet {
 	struct leg *leg;
 };
 
+/* An IPv6 address into a frame or out of it. */
+INLINE void address_copy(void *to, const void *from)
+{
+	((address_half *)to)[0] = ((const address_half *)from)[0];
+	((address_half *)to)[1] = ((const address_half *)from)[1];
+}
+
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET 0x1fff
 #define ICMP4_UNREACHABLE 3
@@ -180,8 +187,8 @@ INLINE enum kind parse_ipv6(struct packet *p)
 		return KIND_BROKEN;
 	if (ip->version != 6)
 		return KIND_BROKEN;
-	__builtin_memcpy(&p->facts->ends.source, &ip->saddr, 16);
-	__builtin_memcpy(&p->facts->ends.destination, &ip->daddr, 16);
+	address_copy(&p->facts->ends.source, &ip->saddr);
+	address_copy(&p->facts->ends.destination, &ip->daddr);
 	p->facts->hops = ip->hop_limit;
 	length = bpf_ntohs(ip->payload_len);
 	p->facts->ends.protocol = next = ip->nexthdr;

@@ -22,8 +22,8 @@ INLINE bool quoted_open(struct quoted *q, const struct packet *p, bool v6)
 
 		if ((void *)(ip + 1) > p->end)
 			return false;
-		__builtin_memcpy(&q->ends->source, &ip->saddr, 16);
-		__builtin_memcpy(&q->ends->destination, &ip->daddr, 16);
+		address_copy(&q->ends->source, &ip->saddr);
+		address_copy(&q->ends->destination, &ip->daddr);
 		q->ends->protocol = ip->nexthdr;
 		q->l4 = ip + 1;
 	} else {
@@ -61,7 +61,7 @@ INLINE __u64 quoted_nat(struct quoted *q, struct packet *p, const struct address
 
 		if ((void *)(ip + 1) > p->end)
 			return 0;
-		__builtin_memcpy(source ? &ip->saddr : &ip->daddr, to, 16);
+		address_copy(source ? &ip->saddr : &ip->daddr, to);
 	} else {
 		struct iphdr *ip = q->l3;
 		__sum16 old;

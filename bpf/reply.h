@@ -8,10 +8,11 @@
 #include "vip.h"
 
 /* The flow that a packet from a real to a client answers, by ends as the real
- * sees them. The exact port first: a real may serve an any-port vip too. */
-INLINE struct backend *reply_of(struct flow *flow, const struct address *client,
-				__be16 client_port, const struct address *real,
-				__be16 real_port, __u8 protocol, __u32 use, bool v6)
+ * sees them; use is what the real's address is. The exact port first: a real may
+ * serve an any-port vip too. */
+INLINE struct backend *reply_between(struct flow *flow, const struct address *client,
+				     __be16 client_port, const struct address *real,
+				     __be16 real_port, __u8 protocol, __u32 use, bool v6)
 {
 	struct backend *backend = NULL;
 	struct flow_key key = {};
@@ -25,6 +26,17 @@ INLINE struct backend *reply_of(struct flow *flow, const struct address *client,
 		backend = flow_find_reply(flow, &key, real, 0, v6);
 	}
 	return backend;
+}
+
+/* The same for a packet in hand; NULL too for one without ports. */
+INLINE struct backend *reply_of(struct flow *flow, const struct facts *f, __u32 use, bool v6)
+{
+	const struct ends *ends = &f->ends;
+
+	if (f->kind != KIND_PORTS && (f->kind != KIND_FRAGMENT || !ends->source_port))
+		return NULL;
+	return reply_between(flow, &ends->destination, ends->destination_port, &ends->source,
+			     ends->source_port, ends->protocol, use, v6);
 }
 
 /* Inserts failed within the last two ticks. */
@@ -113,37 +125,34 @@ INLINE int ambiguous(frame *frame, struct packet *p, bool v6)
 	return route == ROUTE_NONE ? PASS(p, local) : DROP(p, reply_ambiguous);
 }
 
-INLINE int from_real(frame *frame, struct packet *p, __u32 use, bool v6)
+/* A packet of a real that answers a flow. */
+INLINE int reply(frame *frame, struct packet *p, const struct flow *flow,
+		 const struct backend *backend, bool v6)
 {
-	const struct ends *ends = &p->facts->ends;
-	struct backend *backend;
-	struct flow flow = {};
-	int id;
-
-	backend = reply_of(&flow, &ends->destination, ends->destination_port, &ends->source,
-			   ends->source_port, ends->protocol, use, v6);
 	if (p->facts->kind == KIND_FRAGMENT)
-		return backend && ends->source_port ? DROP(p, fragment) :
-						      PASS(p, real_itself);
-	if (backend && ends->protocol == IPPROTO_TCP && is_cut(backend)) {
+		return DROP(p, fragment);
+	if (p->facts->ends.protocol == IPPROTO_TCP && is_cut(backend)) {
 		/* Both ends must learn it, and the client first: one that only listens
 		 * hears nobody but the real, and believes a reset only at its place in
 		 * the sequence. So the real's first packet becomes the reset. */
-		if (flow_state(flow.value) == FLOW_CLOSED)
+		if (flow_state(flow->value) == FLOW_CLOSED)
 			return answer(frame, p->facts, ANSWER_RESET, 0, v6);
 		p->facts->tcp_flags |= TCP_RST;
 	}
-	if (!backend) {
-		id = v6 ? claim6(p->facts, use) : claim4(p->facts, use);
-		if (id == UNCLAIMED_OWN)
-			return PASS(p, real_itself);
-		if (id == UNCLAIMED_AMBIGUOUS)
-			return ambiguous(frame, p, v6);
-		flow.slot = NULL;
-		flow.backend = id;
-		backend = backend_of(id);
-	}
-	if (!backend)
-		return DROP(p, internal);
-	return forward_out(frame, p, &flow, backend, v6);
+	return forward_out(frame, p, flow, backend, v6);
+}
+
+/* A packet of a real without a flow, to nobody of ours. */
+INLINE int from_real(frame *frame, struct packet *p, __u32 use, bool v6)
+{
+	int id = v6 ? claim6(p->facts, use) : claim4(p->facts, use);
+	struct flow flow = { .backend = id };
+	struct backend *backend;
+
+	if (id == UNCLAIMED_OWN)
+		return PASS(p, real_itself);
+	if (id == UNCLAIMED_AMBIGUOUS)
+		return ambiguous(frame, p, v6);
+	backend = backend_of(id);
+	return backend ? forward_out(frame, p, &flow, backend, v6) : DROP(p, internal);
 }

@@ -27,42 +27,51 @@ INLINE int to_vip_address(frame *frame, struct packet *p, __u32 use, bool v6)
 	}
 }
 
-/* Neither to a vip nor to one's address: from a real, or not ours. */
-INLINE int to_elsewhere(frame *frame, struct packet *p, bool v6)
+/* Neither to a vip nor to one's address: from a real (use is what its source is),
+ * or not ours. */
+INLINE int to_elsewhere(frame *frame, struct packet *p, __u32 use, bool v6)
 {
-	__u32 use;
-
-	if (p->leg->role == LEG_OUTSIDE)
+	if (!(p->leg->role & LEG_INSIDE))
 		return PASS(p, not_ours);
 	if (p->facts->kind == KIND_ICMP_ERROR)
 		return v6 ? icmp6(frame, 0) : icmp4(frame, 0);
-	use = address_use(&p->facts->ends.source, v6);
-	if (!(use & (ADDRESS_REAL | ADDRESS_REAL_ANY_PORT)))
+	if (!(use & ADDRESS_REALS))
 		return PASS(p, not_ours);
-	if (p->facts->kind != KIND_PORTS && p->facts->kind != KIND_FRAGMENT)
+	if (p->facts->kind != KIND_PORTS)
 		return PASS(p, real_itself);
 	return from_real(frame, p, use, v6);
 }
 
+/*
+ * The order of look-ups is that of what is likely. From inside most packets answer
+ * a flow, which is found by its ends alone; from outside most are to a vip, whose
+ * name is looked up at once, and the address only for the others.
+ */
 INLINE int classify(frame *frame, struct packet *p, bool v6)
 {
 	const struct ends *ends = &p->facts->ends;
 	bool ports = p->facts->kind == KIND_PORTS, any = false;
-	__u32 use, vip = 0, *id;
+	__u32 from = 0, to, vip = 0, *id;
+	struct backend *backend;
+	struct flow flow = {};
 
-	/* Outside, most packets are for a vip: its name is looked up at once, and
-	 * the address only for the others. */
-	if (ports && p->leg->role == LEG_OUTSIDE) {
+	if (p->leg->role & LEG_INSIDE) {
+		from = address_use(&ends->source, v6);
+		backend = reply_of(&flow, p->facts, from, v6);
+		if (backend)
+			return reply(frame, p, &flow, backend, v6);
+	}
+	if (ports && p->leg->role & LEG_OUTSIDE) {
 		id = name_of(&ends->destination, ends->destination_port, ends->protocol, true, v6);
 		vip = id ? *id : 0;
 	}
 	if (!vip) {
-		use = address_use(&ends->destination, v6);
-		if (!(use & (ADDRESS_VIP | ADDRESS_VIP_ANY_PORT)))
-			return to_elsewhere(frame, p, v6);
+		to = address_use(&ends->destination, v6);
+		if (!(to & ADDRESS_VIPS))
+			return to_elsewhere(frame, p, from, v6);
 		if (!ports)
-			return to_vip_address(frame, p, use, v6);
-		vip = vip_at(&ends->destination, ends->destination_port, ends->protocol, use, &any,
+			return to_vip_address(frame, p, to, v6);
+		vip = vip_at(&ends->destination, ends->destination_port, ends->protocol, to, &any,
 			     v6);
 		if (!vip)
 			return PASS(p, other_port);

@@ -90,6 +90,7 @@ type xdpLeg struct {
 	Role            uint8
 	Redirects       uint8
 	Own4            uint32
+	Pad             uint32
 	Default4        xdpHop
 	Default6        xdpHop
 	Connected4Count uint32
@@ -97,7 +98,6 @@ type xdpLeg struct {
 	Connected4      [8]xdpPrefix4
 	Connected6      [8]xdpPrefix6
 	Own6            xdpAddress
-	Pad             uint32
 }
 
 type xdpLegKey struct {
@@ -119,7 +119,7 @@ type xdpName6 struct {
 	Address  xdpAddress
 	Port     uint16
 	Protocol uint8
-	Pad      uint8
+	Pad      [5]uint8
 }
 
 type xdpPrefix4 struct {
@@ -160,6 +160,7 @@ type xdpReasons struct {
 	DropFragment       uint64
 	DropUnsupported    uint64
 	DropEmpty          uint64
+	DropMartian        uint64
 	DropSelf           uint64
 	DropNeedsFullNat   uint64
 	DropTupleTaken     uint64
