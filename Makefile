@@ -29,6 +29,7 @@ generate:
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	go vet ./...
+	clang-format-14 --dry-run -Werror bpf/*.h bpf/*.c
 	@! command -v golangci-lint >/dev/null || golangci-lint run
 
 packages:

@@ -76,7 +76,7 @@ struct hop {
 };
 
 enum vip_flag {
-	VIP_DROP_EMPTY = 1 << 0,     /* no usable real: drop, do not answer */
+	VIP_DROP_EMPTY = 1 << 0,       /* no usable real: drop, do not answer */
 	VIP_REJECT_MIDSTREAM = 1 << 1, /* TCP in mid-stream without a flow: RST */
 	VIP_ANY_PORT = 1 << 2,
 	VIP_IPV6 = 1 << 3,
@@ -99,8 +99,8 @@ struct vip {
 };
 
 enum backend_flag {
-	BACKEND_DOWN = 1 << 0,    /* failed by its check */
-	BACKEND_RESET = 1 << 1,   /* its TCP flows are reset */
+	BACKEND_DOWN = 1 << 0,	  /* failed by its check */
+	BACKEND_RESET = 1 << 1,	  /* its TCP flows are reset */
 	BACKEND_REMOVED = 1 << 2, /* only its flows remember it */
 	BACKEND_IPV6 = 1 << 3,
 };
@@ -150,7 +150,7 @@ struct leg {
 	__u8 mac[6];
 	__u8 role;
 	__u8 redirects; /* XDP may redirect to this device */
-	__be32 own4;    /* source of ICMP that we answer with; 0: none */
+	__be32 own4;	/* source of ICMP that we answer with; 0: none */
 	__u32 pad;
 	struct hop default4;
 	struct hop default6;
@@ -178,21 +178,21 @@ struct flow_lock {
 
 enum flow_state {
 	FLOW_NONE = 0,
-	FLOW_GONE,       /* ended; its slot is given back by the sweeper */
-	FLOW_HANDSHAKE,  /* client's SYN, or mid-stream: no answer yet */
-	FLOW_ANSWERED,   /* real's SYN|ACK */
+	FLOW_GONE,	/* ended; its slot is given back by the sweeper */
+	FLOW_HANDSHAKE, /* client's SYN, or mid-stream: no answer yet */
+	FLOW_ANSWERED,	/* real's SYN|ACK */
 	FLOW_ESTABLISHED,
 	FLOW_FIN_CLIENT,
 	FLOW_FIN_REAL,
-	FLOW_CLOSED,     /* both FINs, or RST */
+	FLOW_CLOSED, /* both FINs, or RST */
 	FLOW_UDP_UNREPLIED,
 	FLOW_UDP,
 	FLOW_STATES,
 };
 
 enum flow_flag {
-	FLOW_CHANGED = 1 << 4,    /* state changed since replication copied it */
-	FLOW_SENT = 1 << 5,       /* the other router has it */
+	FLOW_CHANGED = 1 << 4,	  /* state changed since replication copied it */
+	FLOW_SENT = 1 << 5,	  /* the other router has it */
 	FLOW_GENERATION = 1 << 6, /* toggled when a SYN opens the entry again */
 };
 
@@ -209,7 +209,7 @@ enum timeout {
 /* One record that programs write and read, and Go sets the first part of. */
 struct insert_limits {
 	__u16 longest[8]; /* ticks, by enum timeout: the longest of any vip */
-	__u32 full4;      /* tick at which an insert last found no slot */
+	__u32 full4;	  /* tick at which an insert last found no slot */
 	__u32 full6;
 	__u64 pad;
 };
@@ -218,7 +218,7 @@ struct insert_limits {
 
 struct traffic {
 	__u64 packets_in; /* from clients to the real */
-	__u64 bytes_in;   /* lengths of IP packets */
+	__u64 bytes_in;	  /* lengths of IP packets */
 	__u64 packets_out;
 	__u64 bytes_out;
 	__u64 connections;
@@ -237,60 +237,60 @@ struct allowance {
  */
 struct reasons {
 	/* passed to the kernel, unchanged */
-	__u64 pass_not_ip;        /* ARP and everything that is neither IPv4 nor IPv6 */
-	__u64 pass_neighbour;     /* neighbour discovery */
-	__u64 pass_other_mac;     /* not for the leg's own MAC */
-	__u64 pass_no_leg;        /* an interface or VLAN that is no leg */
-	__u64 pass_not_ours;      /* neither a vip's nor a real's */
-	__u64 pass_other_port;    /* a vip's address, but no vip's port or protocol */
-	__u64 pass_echo;          /* ping and other ICMP to a vip's address */
-	__u64 pass_real_itself;   /* a real's own traffic */
-	__u64 pass_local;         /* a real's packet to the router itself */
+	__u64 pass_not_ip;	/* ARP and everything that is neither IPv4 nor IPv6 */
+	__u64 pass_neighbour;	/* neighbour discovery */
+	__u64 pass_other_mac;	/* not for the leg's own MAC */
+	__u64 pass_no_leg;	/* an interface or VLAN that is no leg */
+	__u64 pass_not_ours;	/* neither a vip's nor a real's */
+	__u64 pass_other_port;	/* a vip's address, but no vip's port or protocol */
+	__u64 pass_echo;	/* ping and other ICMP to a vip's address */
+	__u64 pass_real_itself; /* a real's own traffic */
+	__u64 pass_local;	/* a real's packet to the router itself */
 
-	__u64 to_tc;              /* handed to the TC program to finish */
+	__u64 to_tc; /* handed to the TC program to finish */
 
 	/* translated and sent on */
-	__u64 forward_in;         /* client to real */
-	__u64 forward_out;        /* real to client */
-	__u64 forward_icmp_in;    /* ICMP error about a flow, to the real */
-	__u64 forward_icmp_out;   /* ICMP error about a flow, to the client */
+	__u64 forward_in;	/* client to real */
+	__u64 forward_out;	/* real to client */
+	__u64 forward_icmp_in;	/* ICMP error about a flow, to the real */
+	__u64 forward_icmp_out; /* ICMP error about a flow, to the client */
 
 	/* answered by the program */
-	__u64 answer_empty;       /* no usable real: RST or port unreachable */
-	__u64 answer_midstream;   /* TCP without a flow that no schedule can find: RST */
-	__u64 answer_reset;       /* the flow's real was removed or failed: RST */
-	__u64 answer_ttl;         /* time exceeded */
-	__u64 answer_mtu;         /* fragmentation needed, packet too big */
+	__u64 answer_empty;	  /* no usable real: RST or port unreachable */
+	__u64 answer_midstream;	  /* TCP without a flow that no schedule can find: RST */
+	__u64 answer_reset;	  /* the flow's real was removed or failed: RST */
+	__u64 answer_ttl;	  /* time exceeded */
+	__u64 answer_mtu;	  /* fragmentation needed, packet too big */
 	__u64 answer_unreachable; /* the route says unreachable or prohibited */
 
 	/* dropped */
-	__u64 drop_malformed;     /* to a vip, not parsable */
-	__u64 drop_fragment;      /* fragments of balanced traffic: not supported yet */
-	__u64 drop_unsupported;   /* to a vip, of a kind not supported yet */
-	__u64 drop_empty;         /* no usable real, and the vip says drop */
-	__u64 drop_martian;       /* a client that says it is a vip */
-	__u64 drop_self;          /* the only usable real is the client itself */
-	__u64 drop_needs_full_nat; /* client on the real's own subnet */
-	__u64 drop_tuple_taken;   /* every real has this client port from another vip */
+	__u64 drop_malformed;	    /* to a vip, not parsable */
+	__u64 drop_fragment;	    /* fragments of balanced traffic: not supported yet */
+	__u64 drop_unsupported;	    /* to a vip, of a kind not supported yet */
+	__u64 drop_empty;	    /* no usable real, and the vip says drop */
+	__u64 drop_martian;	    /* a client that says it is a vip */
+	__u64 drop_self;	    /* the only usable real is the client itself */
+	__u64 drop_needs_full_nat;  /* client on the real's own subnet */
+	__u64 drop_tuple_taken;	    /* every real has this client port from another vip */
 	__u64 drop_reply_ambiguous; /* reply without a flow, of a real with several vips */
-	__u64 drop_icmp_no_flow;  /* ICMP error to a vip about nothing we know */
+	__u64 drop_icmp_no_flow;    /* ICMP error to a vip about nothing we know */
 	__u64 drop_no_route;
-	__u64 drop_blackhole;     /* the route says so */
+	__u64 drop_blackhole;	   /* the route says so */
 	__u64 drop_forwarding_off; /* net.*.conf.<leg>.forwarding is 0 */
-	__u64 drop_answer_limit;  /* an answer was due, but too many were sent */
+	__u64 drop_answer_limit;   /* an answer was due, but too many were sent */
 	__u64 drop_answer_partial; /* an answer was due to a half-made checksum */
-	__u64 drop_closed;        /* RST, or anything, of a flow already reset */
-	__u64 drop_internal;      /* cannot happen: report it */
+	__u64 drop_closed;	   /* RST, or anything, of a flow already reset */
+	__u64 drop_internal;	   /* cannot happen: report it */
 
 	/* the flow table */
 	__u64 flow_hit;
 	__u64 flow_new;
-	__u64 flow_again;         /* scheduled anew: SYN on a closing flow, or its real failed */
-	__u64 flow_moved;         /* residents moved to their other bucket */
-	__u64 flow_evicted;       /* ended to make room */
-	__u64 flow_full;          /* no slot: forwarded by the schedule alone */
+	__u64 flow_again;   /* scheduled anew: SYN on a closing flow, or its real failed */
+	__u64 flow_moved;   /* residents moved to their other bucket */
+	__u64 flow_evicted; /* ended to make room */
+	__u64 flow_full;    /* no slot: forwarded by the schedule alone */
 	__u64 flow_reply_no_flow; /* reply translated without a flow */
-	__u64 flow_state_lost;    /* a state change lost against four others */
+	__u64 flow_state_lost;	  /* a state change lost against four others */
 };
 
 _Static_assert(sizeof(struct vip) == 64, "a vip is one cache line");

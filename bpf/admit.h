@@ -9,14 +9,19 @@
 
 /* A backend's id, or why there is none. */
 enum refused {
-	REFUSED_EMPTY = -1,     /* no usable real */
-	REFUSED_SELF = -2,      /* the only one is the client */
-	REFUSED_FULL_NAT = -3,  /* its answer would not come back through us */
-	REFUSED_TAKEN = -4,     /* client port in use with every real */
-	REFUSED_MIDSTREAM = -5, /* TCP that no schedule can find again */
-	REFUSED_RESET = -6,     /* its flow's real was removed, or failed */
-	REFUSED_MARTIAN = -7,   /* the client has a vip's address */
-	REFUSED_INTERNAL = -8,
+	REFUSED_STRANGER = 0,	 /* neither to a vip nor from a real */
+	REFUSED_PORT = -1,	 /* a vip's address, but no vip's port */
+	REFUSED_EMPTY = -2,	 /* no usable real */
+	REFUSED_SILENT = -3,	 /* likewise, and the vip says drop */
+	REFUSED_SELF = -4,	 /* the only one is the client */
+	REFUSED_FULL_NAT = -5,	 /* its answer would not come back through us */
+	REFUSED_TAKEN = -6,	 /* client port in use with every real */
+	REFUSED_MIDSTREAM = -7,	 /* TCP that no schedule can find again */
+	REFUSED_RESET = -8,	 /* its flow's real was removed, or failed */
+	REFUSED_MARTIAN = -9,	 /* the client has a vip's address */
+	REFUSED_OWN = -10,	 /* a real's own traffic */
+	REFUSED_AMBIGUOUS = -11, /* a real's reply to one of several vips */
+	REFUSED_INTERNAL = -12,
 };
 
 enum collision {
@@ -39,15 +44,20 @@ INLINE bool flow_is_weak(__u8 state)
  * Two vips that share a real can make the same tuple there: the same client port
  * to the same real port. A reply could not tell them apart.
  */
-INLINE enum collision collides_in(const struct facts *f, __be16 vip_port, __u16 vip,
-				  const struct backend *wanted, __be16 real_port, bool v6)
+INLINE enum collision collides(const struct facts *f, struct flow_key *key, __u16 vip,
+			       const struct backend *wanted, bool v6)
 {
-	struct flow_key key = {};
-	struct flow other = {};
 	struct backend *backend;
+	struct flow other = {};
+	struct end real = {
+	    .address = &wanted->real,
+	    .port = wanted->real_port ? wanted->real_port : f->ends.destination_port,
+	    .protocol = f->ends.protocol,
+	    .of = END_OF_REAL,
+	};
 
-	flow_key(&key, &f->ends.source, f->ends.source_port, f->ends.protocol, vip_port, 0, v6);
-	backend = flow_find_reply(&other, &key, &wanted->real, real_port, v6);
+	backend = flow_between(&other, key, &f->ends.source, f->ends.source_port, &real,
+			       address_use(&wanted->real, v6), v6);
 	if (!backend || backend->vip_id == vip)
 		return COLLIDES_NOT;
 	if (!flow_is_weak(flow_state(other.value)))
@@ -55,20 +65,6 @@ INLINE enum collision collides_in(const struct facts *f, __be16 vip_port, __u16 
 	flow_end(other.slot, other.value, FLOW_GONE, f->now, v6);
 	flow_dirty(other.page, v6);
 	return COLLISION_ENDED;
-}
-
-INLINE enum collision collides(const struct facts *f, __u16 vip,
-			       const struct backend *wanted, bool v6)
-{
-	__be16 port = wanted->real_port ? wanted->real_port : f->ends.destination_port;
-	__u32 use = address_use(&wanted->real, v6);
-	enum collision collision = COLLIDES_NOT;
-
-	if (use & ADDRESS_REAL)
-		collision = collides_in(f, 0, vip, wanted, port, v6);
-	if (collision == COLLIDES_NOT && (use & ADDRESS_REAL_ANY_PORT))
-		collision = collides_in(f, port, vip, wanted, 0, v6);
-	return collision;
 }
 
 /* A client on the real's own subnet is answered there, past us. */
@@ -110,7 +106,7 @@ INLINE int usable(const struct facts *f, struct insert *insert, __u16 id, bool v
 	if (answered_past_us(f, backend, v6))
 		return REFUSED_FULL_NAT;
 	insert->neighbours = neighbours_of(page, &insert->key, v6);
-	switch (collides(f, vip, backend, v6)) {
+	switch (collides(f, &insert->other, vip, backend, v6)) {
 	case COLLIDES:
 		return REFUSED_TAKEN;
 	case COLLISION_ENDED:
@@ -131,8 +127,8 @@ GLOBAL int usable6(const struct facts *f, struct insert *insert, __u16 id)
 	return f && insert ? usable(f, insert, id, true) : REFUSED_INTERNAL;
 }
 
-INLINE int usable_at(const struct facts *f, struct insert *insert, __u64 schedule,
-		     __u32 place, bool v6)
+INLINE int usable_at(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place,
+		     bool v6)
 {
 	__u16 id = schedule_at(schedule, place);
 
@@ -203,13 +199,16 @@ INLINE int remember(const struct facts *f, struct insert *insert, __u64 schedule
  * FLOW_NOWHERE if none could be had: the packet goes by the schedule alone.
  */
 INLINE int admit(const struct facts *f, struct insert *insert, struct vip *vip, __u32 vip_id,
-		 struct reasons *reasons, bool v6)
+		 bool v6)
 {
 	__u64 schedule = READ64(&vip->schedule);
 	bool tcp = f->ends.protocol == IPPROTO_TCP;
+	struct hook *hook = hook_of(HOOK);
 	__u32 hash, place;
 	int chosen;
 
+	if (!hook)
+		return REFUSED_INTERNAL;
 	/* Else it could pass off a real's connection to that vip for a reply. */
 	if (address_use(&f->ends.source, v6) & ADDRESS_VIPS)
 		return REFUSED_MARTIAN;
@@ -218,19 +217,18 @@ INLINE int admit(const struct facts *f, struct insert *insert, struct vip *vip, 
 	if (tcp && !is_syn(f) && (vip->flags & VIP_REJECT_MIDSTREAM))
 		return REFUSED_MIDSTREAM;
 	hash = schedule_hash(&insert->key, &f->ends.source, f->ends.source_port, v6);
-	place = SCHEDULE_KIND(schedule) == SCHEDULE_BY_TURN ?
-			schedule_turn(schedule, vip_id) :
-			schedule_place(schedule, hash);
+	place = SCHEDULE_KIND(schedule) == SCHEDULE_BY_TURN ? schedule_turn(schedule, vip_id)
+							    : schedule_place(schedule, hash);
 	chosen = choose(f, insert, schedule, place, v6);
 	if (chosen <= 0)
 		return chosen;
-	insert->value = flow_value(chosen, insert->key.vip_port,
-				   (tcp ? FLOW_HANDSHAKE : FLOW_UDP_UNREPLIED) | FLOW_CHANGED,
-				   f->now);
+	insert->value =
+	    flow_value(chosen, insert->key.vip_port,
+		       (tcp ? FLOW_HANDSHAKE : FLOW_UDP_UNREPLIED) | FLOW_CHANGED, f->now);
 	if (insert->at == FLOW_NOWHERE)
-		return remember(f, insert, schedule, hash, chosen, reasons, v6);
+		return remember(f, insert, schedule, hash, chosen, &hook->reasons, v6);
 	if (flow_reopen(insert, v6)) {
-		reasons->flow_again++;
+		hook->reasons.flow_again++;
 		insert->created = 1;
 		return chosen;
 	}

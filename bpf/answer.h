@@ -36,9 +36,8 @@ INLINE void answer_ethernet(struct ethhdr *eth, const struct ethhdr *asked)
 }
 
 /* An IP header without options. */
-INLINE void answer_ip(void *l3, const struct address *source,
-		      const struct address *destination, __u8 protocol, __u32 payload,
-		      bool v6)
+INLINE void answer_ip(void *l3, const struct address *source, const struct address *destination,
+		      __u8 protocol, __u32 payload, bool v6)
 {
 	if (v6) {
 		struct ipv6hdr *ip = l3;

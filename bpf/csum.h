@@ -29,8 +29,7 @@ INLINE __u64 csum_change32(__u32 from, __u32 to)
 	return (__u64)(__u32)~from + to;
 }
 
-INLINE __u64 csum_change_address(const struct address *from, const struct address *to,
-				 bool v6)
+INLINE __u64 csum_change_address(const struct address *from, const struct address *to, bool v6)
 {
 	__u64 sum = csum_change32(from->words[0], to->words[0]);
 
@@ -63,6 +62,6 @@ INLINE __u64 csum_address(const struct address *address, bool v6)
 INLINE __u64 csum_pseudo(const struct address *source, const struct address *destination,
 			 __u8 protocol, __u32 length, bool v6)
 {
-	return csum_address(source, v6) + csum_address(destination, v6) +
-	       bpf_htons(protocol) + bpf_htonl(length);
+	return csum_address(source, v6) + csum_address(destination, v6) + bpf_htons(protocol) +
+	       bpf_htonl(length);
 }

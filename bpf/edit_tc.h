@@ -83,21 +83,20 @@ INLINE bool frame_is_partial(frame *frame, const struct facts *f, bool v6)
 
 	if ((void *)(check + 1) > frame_end(frame))
 		return false;
-	return *check == csum_fold(csum_pseudo(&f->ends.source, &f->ends.destination,
-					       f->ends.protocol,
-					       f->ip_length + ETH_HLEN - f->l4_offset, v6));
+	return *check ==
+	       csum_fold(csum_pseudo(&f->ends.source, &f->ends.destination, f->ends.protocol,
+				     f->ip_length + ETH_HLEN - f->l4_offset, v6));
 }
 
 /* Pointers into the packet are void after these. */
-INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
-			  __u64 addresses, __u64 segment)
+INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check, __u64 addresses,
+			  __u64 segment)
 {
 	bool udp = p->facts->ends.protocol == IPPROTO_UDP;
 	__u32 offset = p->facts->l4_offset + (udp ? 6 : 16);
 	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
 
-	bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses),
-			    flags | BPF_F_PSEUDO_HDR);
+	bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses), flags | BPF_F_PSEUDO_HDR);
 	if (segment)
 		bpf_l4_csum_replace(frame, offset, 0, csum_fold(segment), flags);
 }
@@ -108,8 +107,7 @@ INLINE void edit_icmp_checksum(frame *frame, struct packet *p, struct icmp_heade
 	__u32 offset = p->facts->l4_offset + __builtin_offsetof(struct icmp_header, checksum);
 
 	if (addresses)
-		bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses),
-				    BPF_F_PSEUDO_HDR);
+		bpf_l4_csum_replace(frame, offset, 0, csum_fold(addresses), BPF_F_PSEUDO_HDR);
 	bpf_l4_csum_replace(frame, offset, 0, csum_fold(message), 0);
 }
 

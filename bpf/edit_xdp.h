@@ -69,8 +69,8 @@ INLINE bool frame_is_partial(frame *frame, const struct facts *f, bool v6)
  * words to the checksum at check. A UDP checksum of 0 is none and stays so; one that becomes 0
  * is sent as 0xffff (RFC 768).
  */
-INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check,
-			  __u64 addresses, __u64 segment)
+INLINE void edit_checksum(frame *frame, struct packet *p, __sum16 *check, __u64 addresses,
+			  __u64 segment)
 {
 	bool udp = p->facts->ends.protocol == IPPROTO_UDP;
 

@@ -150,7 +150,7 @@ INLINE enum timeout flow_timeout(__u8 state)
 #define BUCKET_BITS(v6) ((v6) ? 5 : 6)
 #define BUCKET_SHIFT(v6) ((v6) ? 7 : 6)
 
-/* What a reply can compare of a key: all but the vip id. */
+/* What a look-up compares of a key: all but the vip id, which no packet has. */
 #define CLIENT_MASK(v6) ((v6) ? 0xffffffff0000ffffull : 0x0000ffffffffffffull)
 
 /* murmur3's finalizer: every bit of the key reaches every bit of the hash. */
@@ -169,8 +169,7 @@ INLINE __u64 mix(__u64 x)
  * which no client can choose. */
 INLINE __u64 flow_hash4(__be32 client, __be16 port, bool udp, __be16 vip_port)
 {
-	return mix(((__u64)client << 32 | (__u32)port << 16 | vip_port) ^
-		   hash_secret[udp]);
+	return mix(((__u64)client << 32 | (__u32)port << 16 | vip_port) ^ hash_secret[udp]);
 }
 
 INLINE __u64 flow_hash6(const __u64 *client, __be16 port, bool udp, __be16 vip_port)
@@ -194,33 +193,38 @@ INLINE __u32 second_bucket(__u64 hash, bool v6)
 	return second == first ? second ^ 1 : second;
 }
 
+/* The key of a client's end; vip_port is 0 unless the vip is any-port. */
 INLINE void flow_key(struct flow_key *key, const struct address *client, __be16 port,
-		     __u8 protocol, __be16 vip_port, __u16 vip, bool v6)
+		     __u8 protocol, __be16 vip_port, bool v6)
 {
 	__u64 hash;
 
 	if (v6) {
-		__builtin_memcpy(key->address, client, 16);
+		address_copy(key->address, client);
 		hash = flow_hash6(key->address, port, protocol == IPPROTO_UDP, vip_port);
-		key->word = (__u64)port | (__u64)vip << 16 | hash << 32;
+		key->word = (__u64)port | hash << 32;
 	} else {
-		hash = flow_hash4(client->words[0], port, protocol == IPPROTO_UDP,
-				  vip_port);
-		key->word = (__u64)client->words[0] | (__u64)port << 32 |
-			    (__u64)vip << 48;
+		hash = flow_hash4(client->words[0], port, protocol == IPPROTO_UDP, vip_port);
+		key->word = (__u64)client->words[0] | (__u64)port << 32;
 	}
 	key->page = hash >> 32 & (v6 ? flow6_page_mask : flow4_page_mask);
 	key->first = first_bucket(hash, v6);
 	key->second = second_bucket(hash, v6);
+	key->swap = v6 ? hash >> 10 & 2 : 0;
 	key->vip_port = vip_port;
+}
+
+/* The key under which an entry is written: with its vip. */
+INLINE void flow_key_of_vip(struct flow_key *key, __u16 vip, bool v6)
+{
+	key->word |= (__u64)vip << (v6 ? 16 : 48);
 }
 
 INLINE void *flow_page(const struct flow_key *key, bool v6)
 {
 	__u32 page = key->page;
 
-	return v6 ? bpf_map_lookup_elem(&flows6, &page) :
-		    bpf_map_lookup_elem(&flows4, &page);
+	return v6 ? bpf_map_lookup_elem(&flows6, &page) : bpf_map_lookup_elem(&flows4, &page);
 }
 
 INLINE __u64 *flow_bucket(void *page, __u32 bucket, bool v6)
@@ -233,8 +237,8 @@ INLINE __u64 *flow_bucket(void *page, __u32 bucket, bool v6)
 INLINE void flow_dirty(__u32 page, bool v6)
 {
 	__u32 line = page >> 6;
-	struct dirty_line *dirty = v6 ? bpf_map_lookup_elem(&dirty6, &line) :
-					bpf_map_lookup_elem(&dirty4, &line);
+	struct dirty_line *dirty =
+	    v6 ? bpf_map_lookup_elem(&dirty6, &line) : bpf_map_lookup_elem(&dirty4, &line);
 
 	if (dirty)
 		*(volatile __u8 *)&dirty->pages[page & 63] = 1;
@@ -244,8 +248,7 @@ INLINE bool slot_is(const __u64 *slot, const struct flow_key *key, __u64 mask, b
 {
 	if ((READ64(slot + KEY_WORD(v6)) ^ key->word) & mask)
 		return false;
-	return !v6 || (READ64(slot) == key->address[0] &&
-		       READ64(slot + 1) == key->address[1]);
+	return !v6 || (READ64(slot) == key->address[0] && READ64(slot + 1) == key->address[1]);
 }
 
 /* The value of a slot that had this key before and after; 0 if it changed or
@@ -276,52 +279,16 @@ struct flow {
 
 #define FLOW_NOWHERE (~0u)
 
+/* The i-th slot of a bucket to be looked at. An IPv6 bucket has two lines: half of
+ * the flows prefer the second, or only every other line of the caches were used. */
+INLINE __u32 flow_slot(__u32 i, __u32 swap)
+{
+	return i ^ (swap & 2);
+}
+
 INLINE __u32 offset_of(__u32 bucket, __u32 slot, bool v6)
 {
 	return (bucket << BUCKET_SHIFT(v6)) + slot * SLOT_WORDS(v6) * sizeof(__u64);
-}
-
-INLINE bool find_in(struct flow *flow, void *page, __u32 number, const struct flow_key *key,
-		    bool v6)
-{
-	__u64 *bucket = flow_bucket(page, number, v6);
-
-#pragma unroll
-	for (int i = 0; i < FLOW_SLOTS; i++) {
-		__u64 *slot = bucket + i * SLOT_WORDS(v6), value;
-
-		if (!slot_is(slot, key, ~0ull, v6))
-			continue;
-		value = slot_value(slot, key->vip_port, v6);
-		if (!value)
-			continue;
-		flow->slot = slot;
-		flow->value = value;
-		flow->backend = flow_backend(value);
-		flow->at = offset_of(number, i, v6);
-		return true;
-	}
-	return false;
-}
-
-/* The flow of a client to a vip. */
-INLINE bool flow_find(struct flow *flow, const struct flow_key *key, bool v6)
-{
-	void *page = flow_page(key, v6);
-
-	flow->page = key->page;
-	flow->at = FLOW_NOWHERE;
-	return page && (find_in(flow, page, key->first, key, v6) ||
-			find_in(flow, page, key->second, key, v6));
-}
-
-INLINE bool same_address(const struct address *a, const struct address *b, bool v6)
-{
-	const address_half *x = (void *)a, *y = (void *)b;
-
-	if (!v6)
-		return a->words[0] == b->words[0];
-	return x[0] == y[0] && x[1] == y[1];
 }
 
 INLINE struct backend *backend_of(__u16 id)
@@ -339,13 +306,65 @@ INLINE bool is_cut(const struct backend *backend)
 	return backend->flags & BACKEND_REMOVED || (backend->flags & both) == both;
 }
 
-INLINE struct backend *find_reply_in(struct flow *flow, __u64 *bucket,
-				     const struct flow_key *key,
-				     const struct address *real, __be16 port, bool v6)
+INLINE bool same_address(const struct address *a, const struct address *b, bool v6)
 {
-#pragma unroll
+	const address_half *x = (void *)a, *y = (void *)b;
+
+	if (!v6)
+		return a->words[0] == b->words[0];
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* A flow has a client's end, which is in its key, and one that its backend knows:
+ * the vip's where the client sees it, the real's where the real does. */
+enum end_of {
+	END_OF_VIP,
+	END_OF_REAL,
+};
+
+struct end {
+	const struct address *address;
+	__be16 port; /* 0: of an any-port vip */
+	__u8 protocol;
+	enum end_of of;
+};
+
+INLINE bool backend_has(const struct backend *backend, const struct end *end, bool v6)
+{
+	bool vip = end->of == END_OF_VIP;
+
+	return same_address(vip ? &backend->vip : &backend->real, end->address, v6) &&
+	       (vip ? backend->vip_port : backend->real_port) == end->port &&
+	       backend->protocol == end->protocol;
+}
+
+INLINE __u64 *slot_in(void *page, __u32 at, bool v6)
+{
+	/* Or clang adds before the caller has seen that page is not NULL. */
+	asm volatile("" : "+r"(at));
+	return page + (at & (FLOW_PAGE - SLOT_WORDS(v6) * sizeof(__u64)));
+}
+
+/* Asks for a bucket before it is needed. */
+INLINE void flow_touch(const struct flow_key *key, bool v6)
+{
+	void *page = flow_page(key, v6);
+
+	if (page)
+		(void)READ64(
+		    slot_in(page, offset_of(key->first, flow_slot(0, key->swap), v6), v6));
+}
+
+/* Not unrolled: a smaller program is a faster one. */
+INLINE struct backend *find_in(struct flow *flow, void *page, __u32 number,
+			       const struct flow_key *key, const struct end *end, bool v6)
+{
+	__u64 *bucket = flow_bucket(page, number, v6);
+
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < FLOW_SLOTS; i++) {
-		__u64 *slot = bucket + i * SLOT_WORDS(v6), value;
+		__u32 place = flow_slot(i, key->swap);
+		__u64 *slot = bucket + place * SLOT_WORDS(v6), value;
 		struct backend *backend;
 
 		if (!slot_is(slot, key, CLIENT_MASK(v6), v6))
@@ -354,33 +373,66 @@ INLINE struct backend *find_reply_in(struct flow *flow, __u64 *bucket,
 		if (!value)
 			continue;
 		backend = backend_of(flow_backend(value));
-		if (!backend || !same_address(&backend->real, real, v6) ||
-		    backend->real_port != port)
+		if (!backend || !backend_has(backend, end, v6))
 			continue;
 		flow->slot = slot;
 		flow->value = value;
 		flow->backend = flow_backend(value);
+		flow->at = offset_of(number, place, v6);
 		return backend;
 	}
 	return NULL;
 }
 
-/* The flow that a real's packet to a client belongs to, by what the client's key
- * would be; port is 0 for any-port vips. One look-up, however many vips share
- * the real: the entry's backend tells whose it is. */
-INLINE struct backend *flow_find_reply(struct flow *flow, const struct flow_key *key,
-				       const struct address *real, __be16 port, bool v6)
+/*
+ * The flow of a client with one of our ends, either way, and its backend. The
+ * backend's line is read for every packet anyway and tells whose the entry is: no
+ * name is looked up, and it is one look-up however many vips share a real.
+ */
+INLINE struct backend *flow_find(struct flow *flow, const struct flow_key *key,
+				 const struct end *end, bool v6)
 {
 	void *page = flow_page(key, v6);
 	struct backend *backend;
 
 	flow->page = key->page;
+	flow->at = FLOW_NOWHERE;
 	if (!page)
 		return NULL;
-	backend = find_reply_in(flow, flow_bucket(page, key->first, v6), key, real, port, v6);
-	if (backend)
-		return backend;
-	return find_reply_in(flow, flow_bucket(page, key->second, v6), key, real, port, v6);
+	backend = find_in(flow, page, key->first, key, end, v6);
+	return backend ? backend : find_in(flow, page, key->second, key, end, v6);
+}
+
+/* A packet's two ends as one of ours. */
+INLINE struct end end_of_vip(const struct ends *to)
+{
+	return (struct end){&to->destination, to->destination_port, to->protocol, END_OF_VIP};
+}
+
+INLINE struct end end_of_real(const struct ends *from)
+{
+	return (struct end){&from->source, from->source_port, from->protocol, END_OF_REAL};
+}
+
+/* The same for an end whose address may have every port (use is what it is): with
+ * the exact port first. key is room to work in. */
+INLINE struct backend *flow_between(struct flow *flow, struct flow_key *key,
+				    const struct address *client, __be16 client_port,
+				    struct end *end, __u32 use, bool v6)
+{
+	struct backend *backend = NULL;
+
+	flow->at = FLOW_NOWHERE;
+	if (use & (ADDRESS_VIP | ADDRESS_REAL)) {
+		flow_key(key, client, client_port, end->protocol, 0, v6);
+		backend = flow_find(flow, key, end, v6);
+	}
+	if (!backend && use & (ADDRESS_VIP_ANY_PORT | ADDRESS_REAL_ANY_PORT)) {
+		flow_key(key, client, client_port, end->protocol, end->port, v6);
+		end->port = 0;
+		backend = flow_find(flow, key, end, v6);
+	}
+	return backend;
 }
 
 /* ---- change ---- */

@@ -9,17 +9,18 @@
 
 #include "answer.h"
 #include "nat.h"
+#include "tcp.h"
 
-#define DROP(p, reason)                \
-	({                             \
-		COUNT(p, drop_##reason); \
-		VERDICT_DROP;          \
+#define DROP(p, reason)                                                                        \
+	({                                                                                     \
+		COUNT(p, drop_##reason);                                                       \
+		VERDICT_DROP;                                                                  \
 	})
 
-#define PASS(p, reason)                \
-	({                             \
-		COUNT(p, pass_##reason); \
-		VERDICT_PASS;          \
+#define PASS(p, reason)                                                                        \
+	({                                                                                     \
+		COUNT(p, pass_##reason);                                                       \
+		VERDICT_PASS;                                                                  \
 	})
 
 INLINE void count_traffic(const struct packet *p, __u16 id, bool in, bool new)
@@ -74,10 +75,57 @@ INLINE int send(frame *frame, const struct egress *egress, enum route route)
 }
 
 /* XDP leaves to TC what the kernel must help with. */
-#define HAND_OVER(p, route)                                              \
-	do {                                                             \
-		if ((route) == ROUTE_KERNEL && !HOOK_IS_TC) {            \
-			COUNT(p, to_tc);                                 \
-			return VERDICT_PASS;                             \
-		}                                                        \
+#define HAND_OVER(p, route)                                                                    \
+	do {                                                                                   \
+		if ((route) == ROUTE_KERNEL && !HOOK_IS_TC) {                                  \
+			COUNT(p, to_tc);                                                       \
+			return VERDICT_PASS;                                                   \
+		}                                                                              \
 	} while (0)
+
+/*
+ * Routes and sends a packet with ports on, to its backend's real or (out) from the
+ * backend's vip to the client. A packet without a slot goes by the schedule or the
+ * backend's name alone.
+ */
+INLINE int forward(frame *frame, struct packet *p, const struct flow *flow,
+		   const struct backend *backend, bool new, bool v6)
+{
+	const struct facts *f = p->facts;
+	const bool out = f->out;
+	const struct address *ours = out ? &backend->vip : &backend->real;
+	const struct address *source = out ? ours : &f->ends.source;
+	const struct address *destination = out ? &f->ends.destination : ours;
+	__be16 port = out ? backend->vip_port : backend->real_port;
+	struct egress *egress = &p->scratch->egress;
+	const struct hop *hop = &backend->hop;
+	enum route way;
+
+	/* Without a flow the router itself may be meant: only the FIB knows. */
+	if (out)
+		hop = flow->slot ? hop_out(p->leg, destination, v6) : NULL;
+	way = route(frame, f, hop, source, destination, frame_segment(frame, p), egress, v6);
+	HAND_OVER(p, way);
+	if (way == ROUTE_NONE && out && !flow->slot)
+		return PASS(p, local);
+	if (f->hops <= 1)
+		return answer(frame, f, ANSWER_TTL, 0, v6);
+	if (way > ROUTE_KERNEL)
+		return no_way(frame, p, way, egress->mtu, v6);
+	if (flow->slot)
+		flow_update(flow, p, !out, v6);
+	if (flow->slot && !new)
+		COUNT(p, flow_hit);
+	count_traffic(p, flow->backend, !out, new);
+	if (out) {
+		COUNT(p, forward_out);
+		if (!flow->slot)
+			COUNT(p, flow_reply_no_flow);
+		port = port ? port : f->ends.source_port;
+	} else {
+		COUNT(p, forward_in);
+		port = port ? port : f->ends.destination_port;
+	}
+	nat(frame, p, egress, ours, port, out, v6);
+	return send(frame, egress, way);
+}

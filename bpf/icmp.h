@@ -4,7 +4,6 @@
 
 #include "forward.h"
 #include "quoted.h"
-#include "reply.h"
 
 INLINE int icmp_send(frame *frame, struct packet *p, struct quoted *q,
 		     const struct backend *backend, bool to_real, bool v6)
@@ -13,101 +12,78 @@ INLINE int icmp_send(frame *frame, struct packet *p, struct quoted *q,
 	__be16 port = to_real ? backend->real_port : backend->vip_port;
 	__u32 segment = frame_segment(frame, p);
 	struct egress *egress = &p->scratch->egress;
-	enum route route;
+	enum route way;
 
 	if (!port)
 		port = to_real ? q->ends->source_port : q->ends->destination_port;
 	if (p->facts->hops <= 1) /* no error about an error */
 		return DROP(p, no_route);
-	route = to_real ? route_in(frame, p->facts, backend, segment, egress, v6) :
-			  route_out(frame, p->facts, p->leg, backend, segment, egress, v6);
-	HAND_OVER(p, route);
-	if (route > ROUTE_KERNEL)
+	if (to_real)
+		way = route(frame, p->facts, &backend->hop, &p->facts->ends.source, to, segment,
+			    egress, v6);
+	else
+		way = route(frame, p->facts, hop_out(p->leg, &p->facts->ends.destination, v6),
+			    to, &p->facts->ends.destination, segment, egress, v6);
+	HAND_OVER(p, way);
+	if (way > ROUTE_KERNEL)
 		return DROP(p, no_route);
 	if (to_real)
 		COUNT(p, forward_icmp_in);
 	else
 		COUNT(p, forward_icmp_out);
 	icmp_nat(frame, p, q, egress, to, port, to_real, v6);
-	return send(frame, egress, route);
+	return send(frame, egress, way);
 }
 
-/* An error to a vip, about a packet that we sent from it. */
+/* An error to a vip, about a packet that we sent from it; use is what the vip's
+ * address is. */
 INLINE int icmp_to_vip(frame *frame, struct packet *p, __u32 use, bool v6)
 {
-	struct quoted quoted = { .ends = &p->scratch->quoted };
+	struct quoted quoted = {.ends = &p->scratch->quoted};
+	const struct ends *ends = quoted.ends;
 	struct flow_key key = {};
 	struct backend *backend;
 	struct flow flow = {};
-	bool any;
-	__u32 vip;
+	struct end vip = {};
+	__u32 all;
 
 	if (!quoted_open(&quoted, p, v6))
 		return DROP(p, icmp_no_flow);
-	vip = vip_at(&quoted.ends->source, quoted.ends->source_port, quoted.ends->protocol, use,
-		     &any, v6);
-	if (!vip)
-		return PASS(p, echo); /* about a service of the router's own */
-	flow_key(&key, &quoted.ends->destination, quoted.ends->destination_port,
-		 quoted.ends->protocol, any ? quoted.ends->source_port : 0, vip, v6);
-	if (!flow_find(&flow, &key, v6))
+	vip.address = &ends->source;
+	vip.port = ends->source_port;
+	vip.protocol = ends->protocol;
+	vip.of = END_OF_VIP;
+	backend = flow_between(&flow, &key, &ends->destination, ends->destination_port, &vip,
+			       use, v6);
+	if (backend)
+		return icmp_send(frame, p, &quoted, backend, true, v6);
+	if (vip_at(&ends->source, ends->source_port, ends->protocol, use, &all, v6))
 		return DROP(p, icmp_no_flow);
-	backend = backend_of(flow.backend);
-	if (!backend)
-		return DROP(p, internal);
-	return icmp_send(frame, p, &quoted, backend, true, v6);
+	return PASS(p, echo); /* about a service of the router's own */
 }
 
 /* An error from inside, about a packet that we sent to a real. */
 INLINE int icmp_from_inside(frame *frame, struct packet *p, bool v6)
 {
-	struct quoted quoted = { .ends = &p->scratch->quoted };
+	struct quoted quoted = {.ends = &p->scratch->quoted};
+	const struct ends *ends = quoted.ends;
+	struct flow_key key = {};
 	struct backend *backend;
 	struct flow flow = {};
+	struct end real = {};
 	__u32 use;
 
 	if (!quoted_open(&quoted, p, v6))
 		return PASS(p, not_ours);
-	use = address_use(&quoted.ends->destination, v6);
-	if (!(use & ADDRESS_REALS))
+	use = address_use(&ends->destination, v6) & ADDRESS_REALS;
+	if (!use)
 		return PASS(p, not_ours);
-	backend = reply_between(&flow, &quoted.ends->source, quoted.ends->source_port,
-				&quoted.ends->destination, quoted.ends->destination_port,
-				quoted.ends->protocol, use, v6);
+	real.address = &ends->destination;
+	real.port = ends->destination_port;
+	real.protocol = ends->protocol;
+	real.of = END_OF_REAL;
+	backend = flow_between(&flow, &key, &ends->source, ends->source_port, &real, use, v6);
 	if (!backend)
 		return PASS(p, real_itself);
 	return icmp_send(frame, p, &quoted, backend, false, v6);
-}
-
-/* use: that of the destination, if it is a vip's address, else 0. The packet is
- * opened again: a GLOBAL function cannot be given pointers into it. */
-INLINE int icmp(frame *frame, __u32 use, bool v6)
-{
-	struct hook *hook = hook_of(HOOK);
-	struct packet p = {
-		.end = frame_end(frame),
-		.eth = frame_data(frame),
-		.l3 = frame_data(frame) + ETH_HLEN,
-	};
-
-	if (!hook)
-		return VERDICT_PASS;
-	p.reasons = &hook->reasons;
-	p.scratch = &hook->scratch;
-	p.facts = &hook->scratch.facts;
-	p.leg = leg_of(p.facts->leg);
-	p.l4 = frame_data(frame) + (p.facts->l4_offset & OFFSET_MASK);
-	if (!p.leg)
-		return VERDICT_PASS;
-	return use ? icmp_to_vip(frame, &p, use, v6) : icmp_from_inside(frame, &p, v6);
-}
-
-GLOBAL int icmp4(frame *frame, __u32 use)
-{
-	return icmp(frame, use, false);
-}
-
-GLOBAL int icmp6(frame *frame, __u32 use)
-{
-	return icmp(frame, use, true);
 }

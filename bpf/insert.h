@@ -12,15 +12,8 @@ enum inserted {
 	INSERTED,
 	INSERT_EXISTS, /* another CPU was faster: flow is its entry */
 	INSERT_FULL,
-	INSERT_RACED,  /* flows of this client to other vips came or went: look again */
+	INSERT_RACED, /* flows of this client to other vips came or went: look again */
 };
-
-INLINE __u64 *slot_in(void *page, __u32 at, bool v6)
-{
-	/* Or clang adds before the caller has seen that page is not NULL. */
-	asm volatile("" : "+r"(at));
-	return page + (at & (FLOW_PAGE - SLOT_WORDS(v6) * sizeof(__u64)));
-}
 
 /* The entry of an insert, NULL if it has none. */
 INLINE __u64 *insert_slot(const struct insert *insert, bool v6)
@@ -36,8 +29,8 @@ INLINE void *lock_of(__u32 page, bool v6)
 {
 	__u32 stripe = page & (FLOW_LOCKS - 1);
 
-	return v6 ? bpf_map_lookup_elem(&locks6, &stripe) :
-		    bpf_map_lookup_elem(&locks4, &stripe);
+	return v6 ? bpf_map_lookup_elem(&locks6, &stripe)
+		  : bpf_map_lookup_elem(&locks4, &stripe);
 }
 
 /* Slots 0-3 are the first bucket's, 4-7 the second's. */
@@ -63,8 +56,7 @@ INLINE __u64 neighbours_of(void *page, const struct flow_key *key, bool v6)
 		__u64 value = READ64(slot + VALUE_WORD(v6));
 
 		if (slot_is(slot, key, CLIENT_MASK(v6), v6) &&
-		    READ64(slot + KEY_WORD(v6)) != key->word &&
-		    flow_state(value) > FLOW_GONE)
+		    READ64(slot + KEY_WORD(v6)) != key->word && flow_state(value) > FLOW_GONE)
 			sum += 0x100000000ull + flow_backend(value);
 	}
 	return sum;
@@ -84,8 +76,8 @@ INLINE void slot_fill(__u64 *slot, const struct flow_key *key, __u64 value, bool
 /* Ends an entry; false if somebody changed it. The slot is free then. */
 INLINE bool slot_evict(__u64 *slot, __u64 value, bool v6)
 {
-	__u64 gone = (value & ~(0xfull << FLOW_STATE_SHIFT)) |
-		     (__u64)FLOW_GONE << FLOW_STATE_SHIFT;
+	__u64 gone = (value & ~(0xfull << FLOW_STATE_SHIFT)) | (__u64)FLOW_GONE
+								   << FLOW_STATE_SHIFT;
 
 	if (!flow_swap(slot, value, gone, v6))
 		return false;
@@ -134,8 +126,7 @@ INLINE __u32 other_bucket(const __u64 *slot, __u64 value, __u32 bucket, bool v6)
 		client[1] = READ64(slot + 1);
 		hash = flow_hash6(client, (__be16)key, udp, flow_vip_port(value));
 	} else {
-		hash = flow_hash4((__be32)key, (__be16)(key >> 32), udp,
-				  flow_vip_port(value));
+		hash = flow_hash4((__be32)key, (__be16)(key >> 32), udp, flow_vip_port(value));
 	}
 	first = first_bucket(hash, v6);
 	return first == bucket ? second_bucket(hash, v6) : first;
@@ -149,7 +140,7 @@ INLINE __u32 other_bucket(const __u64 *slot, __u64 value, __u32 bucket, bool v6)
  */
 INLINE bool slot_move(__u64 *from, __u64 *to, __u64 value, bool v6)
 {
-	struct flow_key key = { .word = READ64(from + KEY_WORD(v6)) };
+	struct flow_key key = {.word = READ64(from + KEY_WORD(v6))};
 
 	if (v6) {
 		key.address[0] = READ64(from);
@@ -173,13 +164,13 @@ INLINE bool slot_move(__u64 *from, __u64 *to, __u64 value, bool v6)
 }
 
 /* A free slot of a bucket, as an offset in the page. */
-INLINE __u32 free_slot(void *page, __u32 bucket, bool v6)
+INLINE __u32 free_slot(void *page, __u32 bucket, __u32 swap, bool v6)
 {
 	__u32 found = FLOW_NOWHERE;
 
 #pragma unroll
 	for (int i = FLOW_SLOTS - 1; i >= 0; i--) {
-		__u32 at = offset_of(bucket, i, v6);
+		__u32 at = offset_of(bucket, flow_slot(i, swap), v6);
 
 		if (!READ64(slot_in(page, at, v6) + KEY_WORD(v6)))
 			found = at;
@@ -197,7 +188,7 @@ INLINE __u32 make_room(void *page, const struct flow_key *key, bool v6)
 
 		if (flow_state(value) <= FLOW_GONE)
 			continue;
-		to = free_slot(page, other_bucket(slot, value, bucket, v6), v6);
+		to = free_slot(page, other_bucket(slot, value, bucket, v6), 0, v6);
 		if (to != FLOW_NOWHERE && slot_move(slot, slot_in(page, to, v6), value, v6))
 			return place_at(key, i, v6);
 	}
@@ -251,10 +242,10 @@ INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_l
 			bool v6)
 {
 	const struct flow_key *key = &insert->key;
-	__u32 at = free_slot(page, key->first, v6);
+	__u32 at = free_slot(page, key->first, key->swap, v6);
 
 	if (at == FLOW_NOWHERE)
-		at = free_slot(page, key->second, v6);
+		at = free_slot(page, key->second, key->swap, v6);
 	if (at != FLOW_NOWHERE)
 		return at;
 	at = evict(page, key, limits, insert->now, YIELDS_FIRST, v6);

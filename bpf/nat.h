@@ -12,12 +12,12 @@
 /* Replaces a port, and returns what that changes in the checksum. */
 INLINE __u64 nat_port(struct packet *p, bool source, __be16 port)
 {
-	__be16 *ports = p->l4, from;
+	__be16 *at = p->l4 + (source ? 0 : 2), from;
 
-	if ((void *)(ports + 2) > p->end) /* never: parsed */
+	if ((void *)(at + 1) > p->end) /* never: parsed */
 		return 0;
-	from = ports[source ? 0 : 1];
-	ports[source ? 0 : 1] = port;
+	from = *at;
+	*at = port;
 	return csum_change16(from, port);
 }
 
@@ -34,30 +34,37 @@ INLINE __u64 nat_reset(struct packet *p)
 	return csum_change16(from, *word);
 }
 
+/* Writes an address at a place in the frame. */
+INLINE void nat_address(struct packet *p, void *at, const struct address *to, bool v6)
+{
+	if (at + (v6 ? 16 : 4) > p->end) /* never: parsed */
+		return;
+	if (v6)
+		address_copy(at, to);
+	else
+		*(__be32 *)at = to->words[0];
+}
+
 /* The IP header: one address, and a hop less. */
-INLINE void nat_ip(struct packet *p, const struct address *to, bool source,
-		   __u64 addresses, bool v6)
+INLINE void nat_ip(struct packet *p, const struct address *to, bool source, __u64 addresses,
+		   bool v6)
 {
 	if (v6) {
 		struct ipv6hdr *ip = p->l3;
 
 		if ((void *)(ip + 1) > p->end)
 			return;
-		address_copy(source ? &ip->saddr : &ip->daddr, to);
 		ip->hop_limit--;
 	} else {
 		struct iphdr *ip = p->l3;
 
 		if ((void *)(ip + 1) > p->end)
 			return;
-		if (source)
-			ip->saddr = to->words[0];
-		else
-			ip->daddr = to->words[0];
 		/* TTL is the high byte of its word: one less is 0x0100 less. */
 		ip->check = csum_apply(ip->check, addresses + (__u16)~bpf_htons(0x0100));
 		ip->ttl--;
 	}
+	nat_address(p, p->l3 + (v6 ? 8 : 12) + (source ? 0 : v6 ? 16 : 4), to, v6);
 }
 
 INLINE void nat_macs(struct packet *p, const struct egress *egress)
@@ -72,7 +79,8 @@ INLINE void nat_macs(struct packet *p, const struct egress *egress)
 INLINE void nat(frame *frame, struct packet *p, const struct egress *egress,
 		const struct address *to, __be16 port, bool source, bool v6)
 {
-	const struct address *from = source ? &p->facts->ends.source : &p->facts->ends.destination;
+	const struct address *from =
+	    source ? &p->facts->ends.source : &p->facts->ends.destination;
 	__u64 addresses = csum_change_address(from, to, v6), segment;
 	__sum16 *check = p->l4 + (p->facts->ends.protocol == IPPROTO_UDP ? 6 : 16);
 

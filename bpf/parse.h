@@ -17,15 +17,15 @@
 
 enum kind {
 	KIND_NOT_IP,
-	KIND_NEIGHBOUR,   /* IPv6 neighbour discovery */
-	KIND_BROKEN,      /* not even addresses can be read */
+	KIND_NEIGHBOUR, /* IPv6 neighbour discovery */
+	KIND_BROKEN,	/* not even addresses can be read */
 	/* From here on source and destination are read. */
-	KIND_PORTS,       /* TCP or UDP, the whole header is there */
-	KIND_FRAGMENT,    /* ports are read of the first one, else 0 */
+	KIND_PORTS,	  /* TCP or UDP, the whole header is there */
+	KIND_FRAGMENT,	  /* ports are read of the first one, else 0 */
 	KIND_ICMP_ERROR,  /* the ICMP header is there */
-	KIND_ICMP,        /* other ICMP */
-	KIND_PROTOCOL,    /* another protocol */
-	KIND_MALFORMED,   /* headers that contradict the length */
+	KIND_ICMP,	  /* other ICMP */
+	KIND_PROTOCOL,	  /* another protocol */
+	KIND_MALFORMED,	  /* headers that contradict the length */
 	KIND_UNSUPPORTED, /* more extension headers than are followed */
 };
 
@@ -134,7 +134,8 @@ INLINE enum kind parse_fragment(struct packet *p, bool first)
 	__be16 *ports = p->l4;
 
 	if (first && (void *)(ports + 2) <= p->end &&
-	    (p->facts->ends.protocol == IPPROTO_TCP || p->facts->ends.protocol == IPPROTO_UDP)) {
+	    (p->facts->ends.protocol == IPPROTO_TCP ||
+	     p->facts->ends.protocol == IPPROTO_UDP)) {
 		p->facts->ends.source_port = ports[0];
 		p->facts->ends.destination_port = ports[1];
 	}
@@ -209,8 +210,7 @@ INLINE enum kind parse_ipv6(struct packet *p)
 		p->facts->ends.protocol = extension->next;
 		if (next == IPPROTO_FRAGMENT_) {
 			p->l4 += offset + 8;
-			return parse_fragment(
-				p, !(extension->fragment & bpf_htons(0xfff8)));
+			return parse_fragment(p, !(extension->fragment & bpf_htons(0xfff8)));
 		}
 		next = extension->next;
 		offset += 8 + extension->length * 8;

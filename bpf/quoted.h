@@ -96,7 +96,8 @@ INLINE void icmp_nat(frame *frame, struct packet *p, struct quoted *q,
 		     const struct egress *egress, const struct address *to, __be16 port,
 		     bool to_real, bool v6)
 {
-	const struct address *from = to_real ? &p->facts->ends.destination : &p->facts->ends.source;
+	const struct address *from =
+	    to_real ? &p->facts->ends.destination : &p->facts->ends.source;
 	__u64 addresses = csum_change_address(from, to, v6), message;
 	struct icmp_header *icmp = p->l4;
 

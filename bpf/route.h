@@ -56,17 +56,15 @@ INLINE enum route route_of_fib(long code)
 }
 
 /* Asks the kernel's FIB, as for a packet from source to destination. */
-INLINE enum route route_fib(frame *frame, const struct facts *f,
-			    const struct address *source,
-			    const struct address *destination, struct egress *egress,
-			    bool v6)
+INLINE enum route route_fib(frame *frame, const struct facts *f, const struct address *source,
+			    const struct address *destination, struct egress *egress, bool v6)
 {
 	struct bpf_fib_lookup fib = {
-		.family = v6 ? 10 : 2, /* AF_INET6, AF_INET */
-		.l4_protocol = f->ends.protocol,
-		/* In TC 0 asks for the check of skb and device instead. */
-		.tot_len = HOOK_IS_TC ? 0 : f->ip_length,
-		.ifindex = f->ifindex,
+	    .family = v6 ? 10 : 2, /* AF_INET6, AF_INET */
+	    .l4_protocol = f->ends.protocol,
+	    /* In TC 0 asks for the check of skb and device instead. */
+	    .tot_len = HOOK_IS_TC ? 0 : f->ip_length,
+	    .ifindex = f->ifindex,
 	};
 	struct leg *leg;
 	__u32 id;
@@ -111,35 +109,11 @@ GLOBAL int route_fib6(frame *frame, const struct facts *f, const struct address 
 	return route_fib(frame, f, source, destination, egress, true);
 }
 
-INLINE enum route route_ask(frame *frame, const struct facts *f,
-			    const struct address *source,
-			    const struct address *destination, struct egress *egress,
-			    bool v6)
+INLINE enum route route_ask(frame *frame, const struct facts *f, const struct address *source,
+			    const struct address *destination, struct egress *egress, bool v6)
 {
-	return v6 ? route_fib6(frame, f, source, destination, egress) :
-		    route_fib4(frame, f, source, destination, egress);
-}
-
-/* By a hop that Go keeps, if it is valid. */
-INLINE bool route_hop(const struct hop *hop, __u32 segment, struct egress *egress,
-		      enum route *route)
-{
-	if (!hop_read(egress, hop))
-		return false;
-	*route = segment > egress->mtu ? ROUTE_TOO_BIG : ROUTE_HOP;
-	return true;
-}
-
-/* To the real: its own hop. */
-INLINE enum route route_in(frame *frame, const struct facts *f,
-			   const struct backend *backend, __u32 segment,
-			   struct egress *egress, bool v6)
-{
-	enum route route;
-
-	if (route_hop(&backend->hop, segment, egress, &route))
-		return route;
-	return route_ask(frame, f, &f->ends.source, &backend->real, egress, v6);
+	return v6 ? route_fib6(frame, f, source, destination, egress)
+		  : route_fib4(frame, f, source, destination, egress);
 }
 
 /* The leg's default hop serves only who is in no connected prefix. */
@@ -161,16 +135,21 @@ INLINE bool client_is_connected(const struct leg *leg, const struct address *cli
 	return false;
 }
 
-/* To the client, from the vip. */
-INLINE enum route route_out(frame *frame, const struct facts *f, const struct leg *leg,
-			    const struct backend *backend, __u32 segment,
-			    struct egress *egress, bool v6)
+/* The hop that Go keeps for the way to a client; NULL: the FIB must say. */
+INLINE const struct hop *hop_out(const struct leg *leg, const struct address *client, bool v6)
 {
-	enum route route;
+	const struct hop *hop = v6 ? &leg->default6 : &leg->default4;
 
-	if ((v6 ? leg->default6.sequence : leg->default4.sequence) &&
-	    !client_is_connected(leg, &f->ends.destination, v6) &&
-	    route_hop(v6 ? &leg->default6 : &leg->default4, segment, egress, &route))
-		return route;
-	return route_ask(frame, f, &backend->vip, &f->ends.destination, egress, v6);
+	return hop->sequence && !client_is_connected(leg, client, v6) ? hop : NULL;
+}
+
+/* Where a packet from source to destination goes: by a hop that Go keeps, if it is
+ * valid, else as the FIB says. segment: the longest packet that will leave. */
+INLINE enum route route(frame *frame, const struct facts *f, const struct hop *hop,
+			const struct address *source, const struct address *destination,
+			__u32 segment, struct egress *egress, bool v6)
+{
+	if (hop && hop_read(egress, hop))
+		return segment > egress->mtu ? ROUTE_TOO_BIG : ROUTE_HOP;
+	return route_ask(frame, f, source, destination, egress, v6);
 }

@@ -2,81 +2,117 @@
 /* Any packet: whose is it, and who takes it from here. */
 #pragma once
 
-#include "icmp.h"
-#include "inbound.h"
-#include "reply.h"
+#include "decide.h"
+#include "forward.h"
+#include "portless.h"
 
-/* To a vip's address, but without ports. What matches a vip's address and port
- * never reaches the router's own stack; what cannot be read is not given to it
- * either. */
-INLINE int to_vip_address(frame *frame, struct packet *p, __u32 use, bool v6)
+/* To the router itself it is no reply; what cannot be told apart is dropped. */
+INLINE int ambiguous(frame *frame, struct packet *p, bool v6)
 {
-	switch (p->facts->kind) {
-	case KIND_ICMP_ERROR:
-		return v6 ? icmp6(frame, use) : icmp4(frame, use);
-	case KIND_FRAGMENT:
-		return DROP(p, fragment);
-	case KIND_MALFORMED:
-		return DROP(p, malformed);
-	case KIND_UNSUPPORTED:
-		return DROP(p, unsupported);
-	case KIND_PROTOCOL:
+	const struct ends *ends = &p->facts->ends;
+	enum route way = route_ask(frame, p->facts, &ends->source, &ends->destination,
+				   &p->scratch->egress, v6);
+
+	return way == ROUTE_NONE ? PASS(p, local) : DROP(p, reply_ambiguous);
+}
+
+INLINE int refuse(frame *frame, struct packet *p, int why, bool v6)
+{
+	switch (why) {
+	case REFUSED_STRANGER:
+		return PASS(p, not_ours);
+	case REFUSED_PORT:
 		return PASS(p, other_port);
+	case REFUSED_OWN:
+		return PASS(p, real_itself);
+	case REFUSED_AMBIGUOUS:
+		return ambiguous(frame, p, v6);
+	case REFUSED_EMPTY:
+		return answer(frame, p->facts, ANSWER_EMPTY, 0, v6);
+	case REFUSED_MIDSTREAM:
+		return answer(frame, p->facts, ANSWER_MIDSTREAM, 0, v6);
+	case REFUSED_RESET:
+		return answer(frame, p->facts, ANSWER_RESET, 0, v6);
+	case REFUSED_SILENT:
+		return DROP(p, empty);
+	case REFUSED_MARTIAN:
+		return DROP(p, martian);
+	case REFUSED_SELF:
+		return DROP(p, self);
+	case REFUSED_FULL_NAT:
+		return DROP(p, needs_full_nat);
+	case REFUSED_TAKEN:
+		return DROP(p, tuple_taken);
 	default:
-		return PASS(p, echo);
+		return DROP(p, internal);
 	}
 }
 
-/* Neither to a vip nor to one's address: from a real (use is what its source is),
- * or not ours. */
-INLINE int to_elsewhere(frame *frame, struct packet *p, __u32 use, bool v6)
+INLINE void client_key(struct flow_key *key, const struct facts *f, bool v6)
 {
-	if (!(p->leg->role & LEG_INSIDE))
-		return PASS(p, not_ours);
-	if (p->facts->kind == KIND_ICMP_ERROR)
-		return v6 ? icmp6(frame, 0) : icmp4(frame, 0);
-	if (!(use & ADDRESS_REALS))
-		return PASS(p, not_ours);
-	if (p->facts->kind != KIND_PORTS)
-		return PASS(p, real_itself);
-	return from_real(frame, p, use, v6);
+	const struct ends *ends = &f->ends;
+
+	if (f->out)
+		flow_key(key, &ends->destination, ends->destination_port, ends->protocol, 0,
+			 v6);
+	else
+		flow_key(key, &ends->source, ends->source_port, ends->protocol, 0, v6);
 }
 
 /*
- * The order of look-ups is that of what is likely. From inside most packets answer
- * a flow, which is found by its ends alone; from outside most are to a vip, whose
- * name is looked up at once, and the address only for the others.
+ * The flow of a packet, as most are: a client's to a vip, or a real's that answers.
+ * Its ends alone find it. From inside only a real's packet can have one, and most
+ * are: the bucket is on its way from memory while the address is looked up.
  */
-INLINE int classify(frame *frame, struct packet *p, bool v6)
+INLINE struct backend *known(struct flow *flow, struct packet *p, bool v6)
 {
-	const struct ends *ends = &p->facts->ends;
-	bool ports = p->facts->kind == KIND_PORTS, any = false;
-	__u32 from = 0, to, vip = 0, *id;
-	struct backend *backend;
-	struct flow flow = {};
+	struct facts *f = p->facts;
+	struct flow_key key = {};
+	struct end end;
 
-	if (p->leg->role & LEG_INSIDE) {
-		from = address_use(&ends->source, v6);
-		backend = reply_of(&flow, p->facts, from, v6);
-		if (backend)
-			return reply(frame, p, &flow, backend, v6);
+	f->out = p->leg->role & LEG_INSIDE;
+	client_key(&key, f, v6);
+	flow_touch(&key, v6);
+	f->now = flow_clock();
+	if (f->out && !(address_use(&f->ends.source, v6) & ADDRESS_REAL)) {
+		f->out = false;
+		if (!(p->leg->role & LEG_OUTSIDE))
+			return NULL;
+		client_key(&key, f, v6);
 	}
-	if (ports && p->leg->role & LEG_OUTSIDE) {
-		id = name_of(&ends->destination, ends->destination_port, ends->protocol, true, v6);
-		vip = id ? *id : 0;
+	end = f->out ? end_of_real(&f->ends) : end_of_vip(&f->ends);
+	return flow_find(flow, &key, &end, v6);
+}
+
+/* Decide, route, commit: see forward.h. */
+INLINE int process_ip(frame *frame, struct packet *p, bool v6)
+{
+	struct insert *insert = &p->scratch->insert;
+	struct flow flow = {.at = FLOW_NOWHERE};
+	struct backend *backend;
+	bool new = false;
+	int id;
+
+	if (p->facts->kind != KIND_PORTS)
+		return v6 ? portless6(frame) : portless4(frame);
+	backend = known(&flow, p, v6);
+	if (!backend || !is_plain(p->facts, backend)) {
+		insert->at = flow.at;
+		insert->found = flow.value;
+		insert->key.page = flow.page;
+		id = v6 ? decide6(p->facts, insert) : decide4(p->facts, insert);
+		if (id <= 0)
+			return refuse(frame, p, id, v6);
+		flow.slot = insert_slot(insert, v6);
+		flow.value = insert->found;
+		flow.page = insert->key.page;
+		flow.backend = id;
+		new = insert->created;
+		backend = backend_of(id);
+		if (!backend)
+			return DROP(p, internal);
 	}
-	if (!vip) {
-		to = address_use(&ends->destination, v6);
-		if (!(to & ADDRESS_VIPS))
-			return to_elsewhere(frame, p, from, v6);
-		if (!ports)
-			return to_vip_address(frame, p, to, v6);
-		vip = vip_at(&ends->destination, ends->destination_port, ends->protocol, to, &any,
-			     v6);
-		if (!vip)
-			return PASS(p, other_port);
-	}
-	return to_vip(frame, p, vip, any, v6);
+	return forward(frame, p, &flow, backend, new, v6);
 }
 
 INLINE int process4(frame *frame, struct packet *p)
@@ -84,7 +120,7 @@ INLINE int process4(frame *frame, struct packet *p)
 	p->facts->kind = parse_ipv4(p);
 	if (p->facts->kind == KIND_BROKEN)
 		return PASS(p, not_ours);
-	return classify(frame, p, false);
+	return process_ip(frame, p, false);
 }
 
 INLINE int process6(frame *frame, struct packet *p)
@@ -94,7 +130,7 @@ INLINE int process6(frame *frame, struct packet *p)
 		return PASS(p, not_ours);
 	if (p->facts->kind == KIND_NEIGHBOUR)
 		return PASS(p, neighbour);
-	return classify(frame, p, true);
+	return process_ip(frame, p, true);
 }
 
 INLINE int process(frame *frame)
@@ -119,6 +155,5 @@ INLINE int process(frame *frame)
 		return PASS(&p, no_leg);
 	if (!frame_is_for(&p, frame, p.leg->mac))
 		return PASS(&p, other_mac);
-	p.facts->now = flow_clock();
 	return type == bpf_htons(ETH_P_IP) ? process4(frame, &p) : process6(frame, &p);
 }

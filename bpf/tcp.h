@@ -45,8 +45,8 @@ INLINE __u8 flow_next_state(__u8 state, const struct packet *p, bool from_client
 {
 	if (p->facts->ends.protocol == IPPROTO_UDP)
 		return from_client ? state : FLOW_UDP;
-	return from_client ? tcp_from_client(state, p->facts->tcp_flags) :
-			     tcp_from_real(state, p->facts->tcp_flags);
+	return from_client ? tcp_from_client(state, p->facts->tcp_flags)
+			   : tcp_from_real(state, p->facts->tcp_flags);
 }
 
 /* A client's first packet. */
@@ -80,7 +80,8 @@ INLINE void flow_update(const struct flow *flow, const struct packet *p, bool fr
 			return;
 		if (next != state)
 			bits = (bits & 0xf0) | next | FLOW_CHANGED;
-		new = flow_value(flow_backend(value), flow_vip_port(value), bits, p->facts->now);
+		new =
+		    flow_value(flow_backend(value), flow_vip_port(value), bits, p->facts->now);
 		if (flow_swap(flow->slot, value, new, v6)) {
 			flow_dirty(flow->page, v6);
 			return;

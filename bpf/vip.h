@@ -8,8 +8,8 @@
 /* What an address is: 0, or an or of enum address_use. */
 INLINE __u32 address_use(const struct address *address, bool v6)
 {
-	__u32 *use = v6 ? bpf_map_lookup_elem(&addresses6, address) :
-			  bpf_map_lookup_elem(&addresses4, &address->words[0]);
+	__u32 *use = v6 ? bpf_map_lookup_elem(&addresses6, address)
+			: bpf_map_lookup_elem(&addresses4, &address->words[0]);
 
 	return use ? *use : 0;
 }
@@ -18,34 +18,31 @@ INLINE __u32 *name_of(const struct address *address, __be16 port, __u8 protocol,
 		      bool v6)
 {
 	if (v6) {
-		struct name6 name = { .address = *address, .port = port, .protocol = protocol };
+		struct name6 name = {.address = *address, .port = port, .protocol = protocol};
 
-		return vip ? bpf_map_lookup_elem(&names6, &name) :
-			     bpf_map_lookup_elem(&reals6, &name);
+		return vip ? bpf_map_lookup_elem(&names6, &name)
+			   : bpf_map_lookup_elem(&reals6, &name);
 	} else {
-		struct name4 name = { .address = address->words[0],
-				      .port = port,
-				      .protocol = protocol };
+		struct name4 name = {
+		    .address = address->words[0], .port = port, .protocol = protocol};
 
-		return vip ? bpf_map_lookup_elem(&names4, &name) :
-			     bpf_map_lookup_elem(&reals4, &name);
+		return vip ? bpf_map_lookup_elem(&names4, &name)
+			   : bpf_map_lookup_elem(&reals4, &name);
 	}
 }
 
-/* The vip at an address that has some; any tells whether it is an any-port vip.
- * 0: none. */
+/* The vip at an address that has some; all tells whether it has every port. 0:
+ * none. */
 INLINE __u32 vip_at(const struct address *address, __be16 port, __u8 protocol, __u32 use,
-		    bool *any, bool v6)
+		    __u32 *all, bool v6)
 {
 	__u32 *id = name_of(address, port, protocol, true, v6);
 
-	*any = false;
-	if (id)
-		return *id;
-	if (!(use & ADDRESS_VIP_ANY_PORT))
-		return 0;
+	*all = false;
+	if (id || !(use & ADDRESS_VIP_ANY_PORT))
+		return id ? *id : 0;
 	id = name_of(address, 0, protocol, true, v6);
-	*any = true;
+	*all = true;
 	return id ? *id : 0;
 }
 
@@ -66,7 +63,7 @@ INLINE struct leg *leg_at(__u32 ifindex, __u32 vlan, __u32 *id)
 	if (!vlan && ifindex < LEG_INDICES) {
 		found = bpf_map_lookup_elem(&leg_of_index, &ifindex);
 	} else {
-		struct leg_key key = { .ifindex = ifindex, .vlan = vlan };
+		struct leg_key key = {.ifindex = ifindex, .vlan = vlan};
 
 		found = bpf_map_lookup_elem(&leg_ids, &key);
 	}

@@ -211,7 +211,8 @@ type xdpScratch struct {
 		Kind     uint8
 		TcpFlags uint8
 		Hops     uint8
-		_        [3]byte
+		Out      bool
+		_        [2]byte
 	}
 	Quoted struct {
 		_               structs.HostLayout
@@ -232,7 +233,19 @@ type xdpScratch struct {
 			First   uint16
 			Second  uint16
 			VipPort uint16
-			_       [6]byte
+			Swap    uint16
+			_       [4]byte
+		}
+		Other struct {
+			_       structs.HostLayout
+			Word    uint64
+			Address [2]uint64
+			Page    uint32
+			First   uint16
+			Second  uint16
+			VipPort uint16
+			Swap    uint16
+			_       [4]byte
 		}
 		Value      uint64
 		Found      uint64

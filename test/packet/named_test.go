@@ -3,6 +3,7 @@ package packet
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/tarpon-lb/tarpon/loader"
@@ -70,6 +71,29 @@ func TestThousandPortsOfAnAnyPortVip(t *testing.T) {
 		vip, real := fmt.Sprintf("192.0.2.102:%d", port), fmt.Sprintf("10.0.0.12:%d", port)
 		r.expect(t, vip, step{on: "lan", in: fromReal(P{From: real, To: client, Flags: "SA"}), want: send,
 			out: out(P{From: vip, To: client, Flags: "SA"}), reasons: "flow_hit forward_out"})
+	}
+}
+
+// TCP and UDP of one client port to one real's port: in a table of one page many of
+// these pairs meet in a bucket, and each reply still finds its own vip.
+func TestProtocolsMeetInABucket(t *testing.T) {
+	const tcpVip, udpVip, real = "192.0.2.107:53", "192.0.2.100:53", "10.0.0.11:53"
+	r := newRig(t, 100, append(slices.Clone(services), service{vip: tcpVip, protocol: loader.TCP, reals: []string{real}}))
+	for round := range 60 {
+		client := func(i int) string { return fmt.Sprintf("203.0.113.%d:%d", i+1, 40000+round) }
+		for i := range 12 {
+			r.expect(t, client(i), step{in: in(P{From: client(i), To: tcpVip, Flags: "S"}), want: send,
+				out: toReal(P{From: client(i), To: real, Flags: "S"}), reasons: "flow_new forward_in"})
+			r.expect(t, client(i), step{in: in(P{From: client(i), To: udpVip, Proto: "udp"}), want: send,
+				out: toReal(P{From: client(i), To: real, Proto: "udp"}), reasons: "flow_new forward_in"})
+		}
+		for i := range 12 {
+			r.expect(t, client(i), step{on: "lan", in: fromReal(P{From: real, To: client(i), Proto: "udp"}), want: send,
+				out: out(P{From: udpVip, To: client(i), Proto: "udp"}), reasons: "flow_hit forward_out"})
+			r.expect(t, client(i), step{on: "lan", in: fromReal(P{From: real, To: client(i), Flags: "SA"}), want: send,
+				out: out(P{From: tcpVip, To: client(i), Flags: "SA"}), reasons: "flow_hit forward_out"})
+		}
+		r.EndFlows(func(loader.Flow) bool { return true })
 	}
 }
 
