@@ -105,6 +105,7 @@ func clock() uint32 {
 }
 
 func (t *flowTable) slots() int { return len(t.words) / t.layout.words }
+func (t *flowTable) pages() int { return len(t.words) * 8 / pageSize }
 
 func (t *flowTable) keyAt(slot int) *uint64   { return &t.words[slot*t.layout.words+t.key] }
 func (t *flowTable) valueAt(slot int) *uint64 { return &t.words[slot*t.layout.words+t.value] }

@@ -7,6 +7,14 @@ type Live struct {
 	Established, Other int
 }
 
+func (l *Live) count(state State) {
+	if state == Established {
+		l.Established++
+	} else {
+		l.Other++
+	}
+}
+
 // Sweep is what a sweep found, after it ended what had timed out.
 type Sweep struct {
 	Flows4, Flows6 int
@@ -38,30 +46,40 @@ func (l *Loader) Sweep() Sweep {
 func (l *Loader) sweepTable(t *flowTable, before map[int]uint64, live []Live, sweep *Sweep) (flows int, gone map[int]uint64) {
 	now := clock()
 	gone = map[int]uint64{}
-	words, size := t.words, t.layout.words
-	for at, slot := 0, 0; at+size <= len(words); at, slot = at+size, slot+1 {
-		key := atomic.LoadUint64(&words[at+t.key])
-		if key == 0 {
-			continue
-		}
-		value := atomic.LoadUint64(&words[at+t.value])
-		state := valueState(value)
-		if state <= stateGone {
-			t.finish(slot, key, state, before, gone)
-			continue
-		}
-		if l.isDead(t.vip(key), state, valueAge(value, now)) && t.end(slot, key, value) {
-			sweep.Ended++
-			continue
-		}
-		flows++
-		if state == Established {
-			live[valueBackend(value)].Established++
-		} else {
-			live[valueBackend(value)].Other++
+	var room [slots4PerPage]int
+	for page := range t.pages() {
+		for _, slot := range t.used(page, &room) {
+			key, value := atomic.LoadUint64(t.keyAt(slot)), atomic.LoadUint64(t.valueAt(slot))
+			state := valueState(value)
+			switch {
+			case key == 0: // it was given back meanwhile
+			case state <= stateGone:
+				t.finish(slot, key, state, before, gone)
+			case l.isDead(t.vip(key), state, valueAge(value, now)) && t.end(slot, key, value):
+				sweep.Ended++
+			default:
+				flows++
+				live[valueBackend(value)].count(state)
+			}
 		}
 	}
 	return flows, gone
+}
+
+// used are the slots of a page that have a key. Whether a slot has one cannot be
+// predicted, so it must not become a branch.
+func (t *flowTable) used(page int, room *[slots4PerPage]int) []int {
+	n, size := 0, t.layout.words
+	words := t.words[page*pageSize/8:][:pageSize/8]
+	slot := page * pageSize / 8 / size
+	for at := t.key; at < len(words); at += size {
+		room[n&(slots4PerPage-1)] = slot
+		slot++
+		if atomic.LoadUint64(&words[at]) != 0 {
+			n++
+		}
+	}
+	return room[:n]
 }
 
 // finish gives back a slot that was GONE with the same key one sweep before. One
