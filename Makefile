@@ -21,6 +21,7 @@ test: packages
 # Speed against peers, as ratios inside one run. FULL=1 for all rows.
 bench: packages build
 	@go run ./test/bench
+	@go test ./loader -run '^$$' -bench 1M -benchtime 20x
 
 # The programs' objects and their Go types; needs $(CLANG).
 generate:

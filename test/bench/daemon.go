@@ -20,8 +20,8 @@ import (
 // the lane's router.
 type daemon struct {
 	tools *tools
-	// askFIB gives the router a second route, so that replies cannot take the
-	// default route's next hop without asking.
+	// askFIB splits the router's default route, so that replies cannot take its next
+	// hop without asking.
 	askFIB bool
 
 	lane    *lane
@@ -35,7 +35,7 @@ type daemon struct {
 func (d *daemon) start(ctx context.Context, l *lane, s scenario) error {
 	d.lane, d.ipv6 = l, s.Kind.IPv6
 	if d.askFIB {
-		if err := addSecondRoute(l); err != nil {
+		if err := splitRoutes(l); err != nil {
 			return err
 		}
 	}
@@ -156,12 +156,13 @@ func (d *daemon) close() error {
 	return err
 }
 
-// addSecondRoute adds a route that nobody uses in each family.
-func addSecondRoute(l *lane) error {
+// splitRoutes adds routes that together are the default route, so that no client is
+// left for the default route itself.
+func splitRoutes(l *lane) error {
 	for _, r := range []struct {
 		to   string
 		ipv6 bool
-	}{{"203.0.113.0/24", false}, {"2001:db8::/32", true}} {
+	}{{"0.0.0.0/1", false}, {"128.0.0.0/1", false}, {"::/1", true}, {"8000::/1", true}} {
 		to := netip.MustParsePrefix(r.to)
 		err := l.router.nl.RouteAdd(&netlink.Route{
 			LinkIndex: l.r0.index, Gw: networkOf(r.ipv6).gateway.AsSlice(), Dst: ipNet(to)})

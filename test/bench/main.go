@@ -58,6 +58,11 @@ func bench() error {
 	}
 	defer restore()
 	fmt.Println(heading(rounds))
+	reads, err := memory()
+	if err != nil {
+		return err
+	}
+	fmt.Println(reads)
 	for _, s := range scenarios(os.Getenv("FULL") != "", runtime.NumCPU()) {
 		if only := os.Getenv("ONLY"); only != "" && !strings.Contains(s.String(), only) {
 			continue

@@ -271,7 +271,7 @@ func measure(ctx context.Context, s scenario, rounds int, tools *tools, progress
 			return nil, fmt.Errorf("%s: %w", p, err)
 		}
 		results[i].Path, results[i].Mpps = p, median(rates[p])/1e6
-		results[i].Added = median(added(rates[p], rates[s.Paths[0]]))
+		results[i].Added = median(added(rates[p], rates[path{redirect, p.D}]))
 		if d, ok := t.subject.(*daemon); ok {
 			if results[i].Spread, err = spreadOf(d); err != nil {
 				return nil, err
@@ -290,7 +290,8 @@ func spreadOf(d *daemon) (float64, error) {
 	return spread, errors.Join(err, table.close())
 }
 
-// added is each round's cost over the bare redirect's of the same round, in
+// added is each round's cost over the bare redirect's of the same round and
+// direction (replies cost their generator more: it looks up each flow's real), in
 // nanoseconds a packet.
 func added(rates, bare []float64) []float64 {
 	list := make([]float64, len(rates))

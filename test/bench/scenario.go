@@ -29,16 +29,16 @@ type path struct {
 
 func (p path) String() string {
 	switch {
-	case p.Subject == redirect || p.Subject == fib:
-		return string(p.Subject)
 	case p.D == reply:
 		return string(p.Subject) + ", reply"
+	case p.Subject == redirect || p.Subject == fib:
+		return string(p.Subject)
 	}
 	return string(p.Subject) + ", inbound"
 }
 
 // A scenario is what the packets are, how many flows they belong to, and which
-// paths are compared. The first path is the bare redirect: costs are over it.
+// paths are compared. Costs are over the bare redirect of the same direction.
 type scenario struct {
 	Kind  kind
 	Flows int
@@ -74,7 +74,8 @@ func (s scenario) subjects() []subjectName {
 }
 
 var (
-	ours  = []path{{redirect, inbound}, {tarpon, inbound}, {tarpon, reply}}
+	ours  = []path{{redirect, inbound}, {redirect, reply}, {tarpon, inbound}, {tarpon, reply}}
+	fresh = []path{{redirect, inbound}, {tarpon, inbound}}
 	peers = append(slices.Clone(ours), path{nftables, inbound}, path{nftables, reply})
 	every = append(slices.Clone(peers), path{fib, inbound}, path{tarponFIB, reply})
 )
@@ -88,7 +89,7 @@ func scenarios(full bool, cores int) []scenario {
 		{Kind: udp4, Flows: 1000000, Cores: 1, Paths: peers},
 		{Kind: tcp4, Flows: 32768, Cores: 1, Paths: ours},
 		{Kind: udp6, Flows: 32768, Cores: 1, Paths: ours},
-		{Kind: udp4, Flows: 1000000, Cores: 1, Paths: ours[:2], New: true},
+		{Kind: udp4, Flows: 1000000, Cores: 1, Paths: fresh, New: true},
 	}
 	if cores > 1 {
 		list = append(list, scenario{Kind: udp4, Flows: 32768, Cores: 2, Paths: ours})
