@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,6 +62,8 @@ type leg struct {
 	id        uint32
 	redirects bool
 	xdp, tcx  link.Link // nil: none
+	// made takes back, one by one, what this attempt to attach made.
+	made []func() error
 }
 
 func (l *leg) close() {
@@ -71,40 +74,55 @@ func (l *leg) close() {
 	}
 }
 
+// undo leaves the interface as it was before the attempt.
+func (l *leg) undo() error {
+	l.close()
+	var errs []error
+	for _, takeBack := range slices.Backward(l.made) {
+		errs = append(errs, takeBack())
+	}
+	return errors.Join(errs...)
+}
+
 // AttachLeg runs the programs on an interface: XDP if its mode and driver allow
 // it, and TC always. What an earlier daemon attached is kept and gets this
 // version's programs in place. An interface with another owner's XDP program is
-// left as it is.
+// left as it is; after any error, nothing new stays behind.
 func (l *Loader) AttachLeg(want Leg) (Attachment, error) {
-	device, err := netlink.LinkByIndex(want.Ifindex)
-	if err != nil {
-		return Attachment{}, fmt.Errorf("leg %s: find interface %s: %w", want.Name, want.Interface, err)
-	}
-	id, err := l.legID(want.Ifindex)
-	if err != nil {
-		return Attachment{}, err
-	}
-	attached := &leg{Attachment: Attachment{Leg: want}, id: id}
-	attached.redirects = l.memory.legs[id].Redirects != 0 // an earlier daemon's, until known
-	if old, ok := l.legs[want.Ifindex]; ok {
-		old.close()
-		delete(l.legs, want.Ifindex)
-	}
-	l.writeLeg(attached, device)
-	if err := l.attachTC(attached); err != nil {
-		return Attachment{}, fmt.Errorf("leg %s: attach the TC program to %s: %w", want.Name, want.Interface, err)
-	}
-	if err := l.attachXDP(attached, device); err != nil {
-		attached.close()
-		return Attachment{}, fmt.Errorf("leg %s: %w", want.Name, err)
-	}
-	attached.redirects = attached.Attachment.Mode == Native && canTransmit(want.Ifindex)
-	l.legs[want.Ifindex] = attached
-	l.writeLeg(attached, device)
-	if !attached.redirects {
-		l.forgetHops(want.Ifindex)
+	attached := &leg{Attachment: Attachment{Leg: want}}
+	if err := l.attach(attached); err != nil {
+		return Attachment{}, errors.Join(fmt.Errorf("leg %s: %w", want.Name, err), attached.undo())
 	}
 	return attached.Attachment, nil
+}
+
+func (l *Loader) attach(leg *leg) error {
+	device, err := netlink.LinkByIndex(leg.Ifindex)
+	if err != nil {
+		return fmt.Errorf("find interface %s: %w", leg.Interface, err)
+	}
+	if leg.id, err = l.legID(leg); err != nil {
+		return err
+	}
+	leg.redirects = l.memory.legs[leg.id].Redirects != 0 // an earlier daemon's, until known
+	if old, ok := l.legs[leg.Ifindex]; ok {
+		old.close()
+		delete(l.legs, leg.Ifindex)
+	}
+	l.writeLeg(leg, device)
+	if err := l.attachTC(leg); err != nil {
+		return fmt.Errorf("attach the TC program to %s: %w", leg.Interface, err)
+	}
+	if err := l.attachXDP(leg, device); err != nil {
+		return err
+	}
+	leg.redirects = leg.Attachment.Mode == Native && canTransmit(leg.Ifindex)
+	l.legs[leg.Ifindex] = leg
+	l.writeLeg(leg, device)
+	if !leg.redirects {
+		l.forgetHops(leg.Ifindex)
+	}
+	return nil
 }
 
 // writeLeg fills the leg's record but for its routes.
@@ -116,8 +134,8 @@ func (l *Loader) writeLeg(leg *leg, device netlink.Link) {
 }
 
 // legID is the id that the interface has, or a free one.
-func (l *Loader) legID(ifindex int) (uint32, error) {
-	key := xdpLegKey{Ifindex: uint32(ifindex)}
+func (l *Loader) legID(leg *leg) (uint32, error) {
+	key := xdpLegKey{Ifindex: uint32(leg.Ifindex)}
 	var id uint32
 	err := l.maps.LegIds.Lookup(key, &id)
 	if err == nil {
@@ -135,7 +153,8 @@ func (l *Loader) legID(ifindex int) (uint32, error) {
 	for id = 1; id < maxLegs; id++ {
 		if !used[id] {
 			l.memory.legs[id] = xdpLeg{}
-			return id, l.setLegID(ifindex, id)
+			leg.made = append(leg.made, func() error { return l.setLegID(leg.Ifindex, 0) })
+			return id, l.setLegID(leg.Ifindex, id)
 		}
 	}
 	return 0, fmt.Errorf("more than %d legs", maxLegs-1)

@@ -33,7 +33,7 @@ func (l *Loader) attachTC(leg *leg) error {
 		Interface: leg.Ifindex, Program: l.programs.tc, Attach: ebpf.AttachTCXIngress, Anchor: link.Head(),
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
-		return replaceFilter(leg.Ifindex, l.programs.tc)
+		return replaceFilter(leg, l.programs.tc)
 	}
 	if err != nil {
 		return err
@@ -43,6 +43,7 @@ func (l *Loader) attachTC(leg *leg) error {
 		return fmt.Errorf("pin: %w", err)
 	}
 	leg.tcx = held
+	leg.made = append(leg.made, func() error { return removeLink(pin) })
 	return nil
 }
 
@@ -64,17 +65,23 @@ func filter(ifindex int, program *ebpf.Program) *netlink.BpfFilter {
 	return f
 }
 
-func replaceFilter(ifindex int, program *ebpf.Program) error {
+func replaceFilter(leg *leg, program *ebpf.Program) error {
 	clsact := &netlink.GenericQdisc{
 		QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+			LinkIndex: leg.Ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 		},
 		QdiscType: "clsact",
 	}
-	if err := netlink.QdiscAdd(clsact); err != nil && !errors.Is(err, unix.EEXIST) {
+	switch err := netlink.QdiscAdd(clsact); {
+	case err == nil:
+		leg.made = append(leg.made, func() error { return netlink.QdiscDel(clsact) })
+	case !errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("add clsact: %w", err)
 	}
-	if err := netlink.FilterReplace(filter(ifindex, program)); err != nil {
+	if findFilter(leg.Ifindex) == nil {
+		leg.made = append(leg.made, func() error { return removeFilter(leg.Ifindex) })
+	}
+	if err := netlink.FilterReplace(filter(leg.Ifindex, program)); err != nil {
 		return fmt.Errorf("add the filter: %w", err)
 	}
 	return nil
@@ -82,17 +89,25 @@ func replaceFilter(ifindex int, program *ebpf.Program) error {
 
 // removeFilter removes ours, if there is one. A clsact stays: others may use it.
 func removeFilter(ifindex int) error {
+	if f := findFilter(ifindex); f != nil {
+		return netlink.FilterDel(f)
+	}
+	return nil
+}
+
+// findFilter finds ours; nil: there is none, or no device, or no clsact.
+func findFilter(ifindex int) netlink.Filter {
 	device, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
-		return nil // it went with its device
+		return nil
 	}
 	filters, err := netlink.FilterList(device, netlink.HANDLE_MIN_INGRESS)
 	if err != nil {
-		return nil // no clsact
+		return nil
 	}
 	for _, f := range filters {
 		if bpf, ok := f.(*netlink.BpfFilter); ok && bpf.Priority == filterPriority {
-			return netlink.FilterDel(bpf)
+			return bpf
 		}
 	}
 	return nil

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -155,19 +157,14 @@ func altered(t *testing.T, l *lab.Lab, from, to string) string {
 	return file
 }
 
-// An interface with somebody else's XDP program is left as it is.
+// An interface with somebody else's XDP program is left as it is, and nothing of
+// ours stays on it.
 func TestTakenInterface(t *testing.T) {
 	l := bareLab(t, lab.Options{})
 	if out, err := l.Run("router", "ip", "link", "set", "dev", "wan", "xdp", "off"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	object, err := filepath.Abs("../../test/bench/bench_x86_bpfel.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := l.Run("router", "ip", "link", "set", "dev", "wan", "xdpdrv", "object", object, "program", "pass"); err != nil {
-		t.Fatalf("iproute2 cannot load the program: %v: %s", err, out)
-	}
+	take(t, l, "wan")
 	out := refused(t, l.DaemonCommand(), 1)
 	if !strings.Contains(out, "wan") || !strings.Contains(out, "another owner") {
 		t.Errorf("it says:\n%s", out)
@@ -175,4 +172,69 @@ func TestTakenInterface(t *testing.T) {
 	if out, err := l.Run("router", "ip", "link", "show", "wan"); err != nil || !strings.Contains(out, "prog/xdp") {
 		t.Errorf("the other's program is gone (%v):\n%s", err, out)
 	}
+	if found := ours(t, l, "wan"); len(found) > 0 {
+		t.Errorf("on the refused interface stayed: %v", found)
+	}
+}
+
+// What ran before an attempt that is refused goes on.
+func TestTakenLater(t *testing.T) {
+	l := newLab(t, lab.Options{Mode: "tc"})
+	service(t, l, vip4())
+	before := pinnedIDs(t, l)
+	take(t, l, "wan")
+	out, err := l.Lbctl("apply", "-f", altered(t, l, "interface: wan, mode: tc", "interface: wan, mode: native"))
+	if err == nil || !strings.Contains(out, "another owner") {
+		t.Errorf("applied (%v), or it says:\n%s", err, out)
+	}
+	if after := pinnedIDs(t, l); !maps.Equal(before, after) {
+		t.Errorf("the ids of maps and links were %v and are %v", before, after)
+	}
+	if _, err := get(l, vip4()); err != nil {
+		t.Error(err)
+	}
+}
+
+// take puts another's XDP program on one of the router's interfaces.
+func take(t *testing.T, l *lab.Lab, name string) {
+	t.Helper()
+	object, err := filepath.Abs("../../test/bench/bench_x86_bpfel.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := l.Run("router", "ip", "link", "set", "dev", name, "xdpdrv", "object", object, "program", "pass"); err != nil {
+		t.Fatalf("iproute2 cannot load the program: %v: %s", err, out)
+	}
+}
+
+// ours is what the router has of ours for an interface.
+func ours(t *testing.T, l *lab.Lab, name string) (found []string) {
+	t.Helper()
+	run := func(args ...string) string {
+		out, err := l.Run("router", args...)
+		if err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		return out
+	}
+	index, _, _ := strings.Cut(run("ip", "-o", "link", "show", name), ":")
+	pins := filepath.Join(l.Dir, "bpf/tarpon/v*")
+	links, err := filepath.Glob(filepath.Join(pins, "links", "*-"+index))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		found = append(found, "pin "+filepath.Base(link))
+	}
+	ids, err := filepath.Glob(filepath.Join(pins, "maps", "leg_ids"))
+	if err != nil || len(ids) != 1 {
+		t.Fatalf("the legs' ids are pinned as %v (%v)", ids, err)
+	}
+	if legs := run("bpftool", "map", "dump", "pinned", ids[0]); regexp.MustCompile(`"ifindex": ` + index + `\b`).MatchString(legs) {
+		found = append(found, "a leg's id")
+	}
+	if strings.Contains(run("tc", "qdisc", "show", "dev", name), "clsact") { // below kernel 6.6
+		found = append(found, "clsact")
+	}
+	return found
 }
