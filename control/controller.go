@@ -123,7 +123,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		case request := <-c.requests:
 			request()
 		case event := <-c.checks.Events():
-			c.takeHealth(event)
+			c.takeHealth(drained(event, c.checks.Events()))
 		case change := <-c.watcher.Changes():
 			c.takeChange(change)
 		case <-sweep.C:

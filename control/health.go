@@ -84,24 +84,43 @@ func (c *Controller) recallHealth() {
 	}
 }
 
-// takeHealth acts on a result.
-func (c *Controller) takeHealth(event healthcheck.Event[checkKey]) {
-	h, ok := c.health[event.Key]
-	if !ok {
-		return // its real was removed meanwhile
+// takeHealth acts on results, on a burst of them once: the first results of a start
+// come all together.
+func (c *Controller) takeHealth(events []healthcheck.Event[checkKey]) {
+	news, turned := false, false
+	for _, event := range events {
+		h, ok := c.health[event.Key]
+		if !ok {
+			continue // its real was removed meanwhile
+		}
+		if event.State.Up != h.state.Up {
+			turned = true
+			c.Log.Info("real "+upDown(event.State.Up), zap.Stringer("vip", event.Key.vip),
+				zap.Stringer("real", event.Key.real), zap.String("error", event.State.Error))
+		}
+		h.state = event.State
+		news = news || event.Changed
 	}
-	was := h.state
-	h.state = event.State
-	if !event.Changed {
-		return
+	if turned {
+		c.complain("apply the reals' health", c.convergeTables())
 	}
-	if was.Up != event.State.Up {
-		c.Log.Info("real "+upDown(event.State.Up), zap.Stringer("vip", event.Key.vip),
-			zap.Stringer("real", event.Key.real), zap.String("error", event.State.Error))
-		c.complain("apply a real's health", c.convergeTables())
+	if news {
+		c.writeNotes()
+		c.complain("set addresses", c.setAddresses())
 	}
-	c.writeNotes()
-	c.complain("set addresses", c.setAddresses())
+}
+
+// drained is a value with those that wait behind it.
+func drained[T any](first T, more <-chan T) []T {
+	list := []T{first}
+	for {
+		select {
+		case next := <-more:
+			list = append(list, next)
+		default:
+			return list
+		}
+	}
 }
 
 func upDown(up bool) string {
