@@ -74,8 +74,16 @@ func (c *Controller) legViews() []api.Leg {
 	return views
 }
 
-// Vips implements api.Controller.
-func (c *Controller) Vips(ctx context.Context) ([]api.Vip, error) { return ask(ctx, c, c.vipViews) }
+// Vips implements api.Controller. The kernel is counted outside of the owning
+// goroutine: that takes as long as the tables are large.
+func (c *Controller) Vips(ctx context.Context) ([]api.Vip, error) {
+	traffic, err := c.Loader.Traffic()
+	if err != nil {
+		return nil, err
+	}
+	live := c.countFlows()
+	return ask(ctx, c, func() ([]api.Vip, error) { return c.vipViews(traffic, live), nil })
+}
 
 // backendIDs finds a backend by what it is.
 func (c *Controller) backendIDs() map[checkKey]loader.BackendID {
@@ -86,13 +94,8 @@ func (c *Controller) backendIDs() map[checkKey]loader.BackendID {
 	return ids
 }
 
-func (c *Controller) vipViews() ([]api.Vip, error) {
-	traffic, err := c.Loader.Traffic()
-	if err != nil {
-		return nil, err
-	}
+func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live map[loader.BackendID]loader.Live) []api.Vip {
 	ids := c.backendIDs()
-	live := c.countFlows()
 	views := []api.Vip{}
 	for _, vip := range c.config.Vips {
 		view := api.Vip{
@@ -119,7 +122,7 @@ func (c *Controller) vipViews() ([]api.Vip, error) {
 		}
 		views = append(views, view)
 	}
-	return views, nil
+	return views
 }
 
 // countFlows counts the live flows of every backend, now.

@@ -77,8 +77,7 @@ type Real struct {
 	Since   time.Time `json:"since,omitzero"`
 	Error   string    `json:"error,omitempty"`
 	NextHop string    `json:"nextHop,omitempty"` // why the FIB is asked, if it is
-	// Active flows are established; inactive ones are all others. Of the last
-	// sweep.
+	// Active flows are established; inactive ones are all others.
 	Active   int     `json:"active"`
 	Inactive int     `json:"inactive"`
 	Traffic  Traffic `json:"traffic"`
