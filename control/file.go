@@ -46,6 +46,9 @@ func understand(path string, data []byte, h *host.Host) (*config.Config, error) 
 		}
 		facts.Interfaces = append(facts.Interfaces, i)
 	}
+	if facts.Gateways, err = h.Gateways(); err != nil {
+		return nil, err
+	}
 	listeners, err := host.Listeners()
 	if err != nil {
 		return nil, fmt.Errorf("read the listening sockets: %w", err)

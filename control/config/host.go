@@ -13,7 +13,8 @@ import (
 type Facts struct {
 	Interfaces []Interface
 	Listeners  []Listener
-	Gateways   []netip.Addr // of its default routes
+	// Gateways of its default routes; a link-local one has its interface as its zone.
+	Gateways []netip.Addr
 }
 
 // An Interface is one of a machine.
@@ -53,6 +54,14 @@ func newMachine(facts Facts) machine {
 		}
 	}
 	return m
+}
+
+// isGateway says whether an address of an interface is a default gateway's there.
+func (m machine) isGateway(addr netip.Addr, name string) bool {
+	if addr.Is6() && addr.IsLinkLocalUnicast() {
+		addr = addr.WithZone(name)
+	}
+	return slices.Contains(m.Gateways, addr)
 }
 
 // ValidateHost finds what of a configuration cannot be on a machine. The result is
@@ -140,7 +149,7 @@ func (r *report) hostFloating(c *Config, m machine) {
 		if name, ok := m.own[f.Address.Addr()]; ok && name != leg.Interface {
 			r.fail(path, "take it from there, or name the leg of that interface", "%s is on %s already", f.Address.Addr(), name)
 		}
-		if slices.Contains(m.Gateways, f.Address.Addr()) {
+		if m.isGateway(f.Address.Addr(), leg.Interface) {
 			r.fail(path, "", "%s is this router's default gateway", f.Address.Addr())
 		}
 	}
@@ -149,10 +158,11 @@ func (r *report) hostFloating(c *Config, m machine) {
 // hostVip keeps a vip from taking what the machine itself needs.
 func (r *report) hostVip(path string, vip *Vip, c *Config, m machine) {
 	addr, port := vip.Endpoint.Addr(), vip.Endpoint.Port()
-	if slices.Contains(m.Gateways, addr) {
+	leg, ok := c.Leg(vip.Leg)
+	if m.isGateway(addr, leg.Interface) {
 		r.fail(path+".vip", "", "%s is this router's default gateway", addr)
 	}
-	if leg, ok := c.Leg(vip.Leg); ok {
+	if ok {
 		for _, network := range m.interfaces[leg.Interface].Networks {
 			if why := networkEnd(netip.PrefixFrom(addr, network.Bits())); network.Contains(addr) && why != "" {
 				r.fail(path+".vip", "", "%s is the %s of %s (%s)", addr, why, network.Masked(), leg.Interface)

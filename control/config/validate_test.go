@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -188,6 +189,11 @@ func TestHostFaults(t *testing.T) {
 			"192.168.26.1 is this router's default gateway"},
 		{"floating gateway", legs + "floating: [{address: 192.168.26.1/24, leg: wan}]\n", with(func(f *Facts) { f.Gateways = append(f.Gateways, mustAddrPort("192.168.26.1:0").Addr()) }),
 			"floating[0].address: 192.168.26.1 is this router's default gateway"},
+		{"link-local gateway", legs + "floating: [{address: \"fe80::1/64\", leg: wan}]\n", with(func(f *Facts) { f.Gateways = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} }),
+			"floating[0].address: fe80::1 is this router's default gateway"},
+		{"link-local gateway elsewhere", legs + "floating: [{address: \"fe80::1/64\", leg: lan}]\n", with(func(f *Facts) { f.Gateways = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} }), ""},
+		{"vip is a link-local gateway", vip("\"[fe80::1]:80\"", "    leg: wan\n"), with(func(f *Facts) { f.Gateways = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} }),
+			"vips[0].vip: fe80::1 is this router's default gateway"},
 		{"floating elsewhere", legs + "floating: [{address: 192.168.26.2/24, leg: lan}]\n", lab(), "192.168.26.2 is on eth0 already"},
 		{"floating is there", legs + "floating: [{address: 10.0.0.1/24, leg: lan}]\n", lab(), ""},
 		{"own address", vip("192.168.26.2:80", ""), listening, ""},

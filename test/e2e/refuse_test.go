@@ -107,6 +107,16 @@ func TestRefusals(t *testing.T) {
 			works(t)
 		})
 	}
+	t.Run("vip is the gateway", func(t *testing.T) {
+		if out, err := l.Run("router", "ip", "route", "add", "default", "via", lab.Client4); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		out, err := l.Lbctl("add-vip", lab.Client4+":80")
+		if err == nil {
+			t.Error("added")
+		}
+		says(t, out, lab.Client4, "default gateway")
+	})
 	t.Run("edited by hand", func(t *testing.T) {
 		data, err := os.ReadFile(l.Config())
 		if err != nil {
