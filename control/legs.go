@@ -9,16 +9,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// attachLegs sets the sysctls that the legs need, and runs the programs on them.
-// What is on interfaces that are no legs any more goes.
+// attachLegs sets the sysctls and offloads that the legs need, and runs the programs
+// on them. What is on interfaces that are no legs any more goes.
 func (c *Controller) attachLegs() error {
+	for _, leg := range c.config.Legs {
+		// First: with forwarding the kernel turns LRO off by itself, and for good.
+		c.turnOffloadsOff(leg, false)
+	}
 	c.repairSysctls()
 	for _, leg := range c.config.Legs {
 		if err := c.attachLeg(leg); err != nil {
 			return err
 		}
 	}
-	return c.Loader.DetachOthers()
+	err := c.Loader.DetachOthers()
+	c.restoreOffloads()
+	return err
 }
 
 func (c *Controller) attachLeg(leg config.Leg) error {
@@ -26,12 +32,14 @@ func (c *Controller) attachLeg(leg config.Leg) error {
 	if err != nil {
 		return err
 	}
+	c.turnOffloadsOff(leg, false)
 	attached, err := c.Loader.AttachLeg(loader.Leg{
 		Name: leg.Name, Interface: leg.Interface, Ifindex: device.Index, Role: leg.Role, Mode: leg.Mode,
 	})
 	if err != nil {
 		return err
 	}
+	c.turnOffloadsOff(leg, attached.Mode == loader.Native)
 	c.Log.Info("leg", zap.String("leg", leg.Name), zap.String("interface", leg.Interface),
 		zap.Stringer("mode", attached.Mode), zap.String("reason", attached.Reason))
 	return nil

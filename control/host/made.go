@@ -48,6 +48,13 @@ type MadeNeighbour struct {
 	Existed bool `json:"existed,omitempty"`
 }
 
+// A MadeOffload is an offload of an interface that we turned off.
+type MadeOffload struct {
+	Interface string `json:"interface"`
+	Index     int    `json:"index"`
+	Offload   string `json:"offload"`
+}
+
 // madeContent is the file.
 type madeContent struct {
 	Version int `json:"version"`
@@ -57,6 +64,7 @@ type madeContent struct {
 	Addresses  []MadeAddress   `json:"addresses"`
 	Sysctls    []MadeSysctl    `json:"sysctls"`
 	Neighbours []MadeNeighbour `json:"neighbours"`
+	Offloads   []MadeOffload   `json:"offloads,omitempty"`
 }
 
 type madeAddressKey struct {
@@ -85,6 +93,7 @@ type Made struct {
 	addresses  map[madeAddressKey]MadeAddress
 	sysctls    map[string]MadeSysctl
 	neighbours map[neighbourKey]MadeNeighbour
+	offloads   map[MadeOffload]MadeOffload
 }
 
 // OpenMade loads the record at path; no file is an empty record. A record of
@@ -98,6 +107,7 @@ func OpenMade(path string) (*Made, error) {
 		addresses:  map[madeAddressKey]MadeAddress{},
 		sysctls:    map[string]MadeSysctl{},
 		neighbours: map[neighbourKey]MadeNeighbour{},
+		offloads:   map[MadeOffload]MadeOffload{},
 	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,6 +141,9 @@ func (m *Made) fill(content madeContent) {
 	for _, n := range content.Neighbours {
 		m.neighbours[neighbourKey{n.Index, n.Addr}] = n
 	}
+	for _, o := range content.Offloads {
+		m.offloads[o] = o
+	}
 }
 
 // namespaceLife tells this boot and this network namespace from all others.
@@ -158,6 +171,9 @@ func (m *Made) Sysctls() []MadeSysctl { return listed(m, m.sysctls, compareSysct
 
 // Neighbours lists the neighbours we manage.
 func (m *Made) Neighbours() []MadeNeighbour { return listed(m, m.neighbours, compareNeighbour) }
+
+// Offloads lists the offloads we turned off.
+func (m *Made) Offloads() []MadeOffload { return listed(m, m.offloads, compareOffload) }
 
 func (m *Made) hasAddress(index int, prefix netip.Prefix) bool {
 	m.mu.Lock()
@@ -197,6 +213,16 @@ func (m *Made) putNeighbours(list []MadeNeighbour) error {
 
 func (m *Made) dropNeighbours(keys []neighbourKey) error { return drop(m, m.neighbours, keys...) }
 
+func (m *Made) putOffloads(list []MadeOffload) error {
+	entries := make(map[MadeOffload]MadeOffload, len(list))
+	for _, o := range list {
+		entries[o] = o
+	}
+	return put(m, m.offloads, entries)
+}
+
+func (m *Made) dropOffloads(list []MadeOffload) error { return drop(m, m.offloads, list...) }
+
 func (m *Made) neighbour(key neighbourKey) (MadeNeighbour, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -221,7 +247,7 @@ func (m *Made) neighboursExcept(needed func(neighbourKey) bool) []MadeNeighbour 
 func (m *Made) remove() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.addresses)+len(m.sysctls)+len(m.neighbours) > 0 {
+	if len(m.addresses)+len(m.sysctls)+len(m.neighbours)+len(m.offloads) > 0 {
 		return nil
 	}
 	if err := os.Remove(m.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -284,6 +310,7 @@ func (m *Made) write() error {
 		Addresses:  sorted(m.addresses, compareAddress),
 		Sysctls:    sorted(m.sysctls, compareSysctl),
 		Neighbours: sorted(m.neighbours, compareNeighbour),
+		Offloads:   sorted(m.offloads, compareOffload),
 	}, "", " ")
 	if err != nil {
 		return fmt.Errorf("write the record of what was made: %w", err)
@@ -321,4 +348,8 @@ func compareSysctl(a, b MadeSysctl) int { return cmp.Compare(a.Name, b.Name) }
 
 func compareNeighbour(a, b MadeNeighbour) int {
 	return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Index, b.Index), a.Addr.Compare(b.Addr))
+}
+
+func compareOffload(a, b MadeOffload) int {
+	return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Offload, b.Offload))
 }

@@ -11,11 +11,12 @@ type Undone struct {
 	Addresses  []Address
 	Sysctls    []SysctlChange
 	Neighbours []MadeNeighbour
+	Offloads   []MadeOffload
 	Notes      []string
 }
 
-// Undo removes everything on record: addresses, managed neighbours, sysctls;
-// and in the end the record itself. What was there before us stays, and what
+// Undo removes everything on record: addresses, managed neighbours, sysctls,
+// offloads; and in the end the record itself. What was there before us stays, and what
 // somebody has changed since. What could not be removed stays on record, and
 // the errors are returned joined. No Watcher of the Host may be running: it
 // would make the neighbours anew.
@@ -28,13 +29,20 @@ func (h *Host) Undo() (Undone, error) {
 	undone.Neighbours, err = h.undoNeighbours()
 	errs = append(errs, err)
 
-	h.apply.Lock()
-	defer h.apply.Unlock()
-	var sysctls Sysctls
-	err = h.restoreSysctls(h.interfaceIndexes(), &sysctls, func(MadeSysctl) bool { return true })
+	sysctls, err := h.undoSysctls()
 	undone.Sysctls, undone.Notes = sysctls.Changes, sysctls.Notes
+	errs = append(errs, err)
+
+	undone.Offloads, err = h.RestoreOffloads(func(MadeOffload) bool { return false })
 	errs = append(errs, err, h.made.remove())
 	return undone, errors.Join(errs...)
+}
+
+func (h *Host) undoSysctls() (sysctls Sysctls, err error) {
+	h.apply.Lock()
+	defer h.apply.Unlock()
+	err = h.restoreSysctls(h.interfaceIndexes(), &sysctls, func(MadeSysctl) bool { return true })
+	return sysctls, err
 }
 
 func (h *Host) undoNeighbours() ([]MadeNeighbour, error) {
