@@ -143,7 +143,7 @@ func (o Options) query() url.Values {
 	if o.IfExists {
 		q.Set("ifExists", "true")
 	}
-	if o.IfRevision > 0 {
+	if o.IfRevision != 0 {
 		q.Set("ifRevision", strconv.Itoa(o.IfRevision))
 	}
 	return q

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -61,14 +63,14 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/vips", answer(s.vips))
 	mux.HandleFunc("GET /v1/stats", answer(s.stats))
 	mux.HandleFunc("GET /v1/flows", s.flows)
-	mux.HandleFunc("POST /v1/vips", answer(s.addVip))
-	mux.HandleFunc("PATCH /v1/vips/{vip}", answer(s.editVip))
-	mux.HandleFunc("DELETE /v1/vips/{vip}", answer(s.deleteVip))
-	mux.HandleFunc("POST /v1/vips/{vip}/reals", answer(s.addReal))
-	mux.HandleFunc("PATCH /v1/vips/{vip}/reals/{real}", answer(s.editReal))
-	mux.HandleFunc("DELETE /v1/vips/{vip}/reals/{real}", answer(s.deleteReal))
+	mux.HandleFunc("POST /v1/vips", answer(change(s.addVip)))
+	mux.HandleFunc("PATCH /v1/vips/{vip}", answer(change(s.editVip)))
+	mux.HandleFunc("DELETE /v1/vips/{vip}", answer(change(s.deleteVip)))
+	mux.HandleFunc("POST /v1/vips/{vip}/reals", answer(change(s.addReal)))
+	mux.HandleFunc("PATCH /v1/vips/{vip}/reals/{real}", answer(change(s.editReal)))
+	mux.HandleFunc("DELETE /v1/vips/{vip}/reals/{real}", answer(change(s.deleteReal)))
 	mux.HandleFunc("GET /v1/config", s.export)
-	mux.HandleFunc("PUT /v1/config", answer(s.apply))
+	mux.HandleFunc("PUT /v1/config", answer(change(s.apply)))
 	mux.HandleFunc("POST /v1/config/reload", answer(s.reload))
 	return &http.Server{
 		Handler:           http.MaxBytesHandler(mux, maxBody),
@@ -115,16 +117,53 @@ func read[T any](r *http.Request) (value T, err error) {
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&value); err != nil {
-		return value, &Error{Code: CodeInvalid, Message: "the request is not understood: " + err.Error()}
+		return value, notUnderstood(err)
+	}
+	if decoder.More() {
+		return value, notUnderstood(errors.New("something follows its value"))
 	}
 	return value, nil
 }
 
-// options are in the query.
-func options(r *http.Request) Options {
-	q := r.URL.Query()
-	revision, _ := strconv.Atoi(q.Get("ifRevision"))
-	return Options{DryRun: q.Get("dryRun") == "true", IfExists: q.Get("ifExists") == "true", IfRevision: revision}
+// change gives a function its options, which are in the query: strictly too, for one
+// that is not understood would have kept something from happening.
+func change(f func(*http.Request, Options) (Result, error)) func(*http.Request) (Result, error) {
+	return func(r *http.Request) (Result, error) {
+		o, err := options(r.URL.Query())
+		if err != nil {
+			return Result{}, err
+		}
+		return f(r, o)
+	}
+}
+
+func options(query url.Values) (o Options, err error) {
+	for key := range query {
+		switch value := query.Get(key); key {
+		case "dryRun":
+			o.DryRun, err = strconv.ParseBool(value)
+		case "ifExists":
+			o.IfExists, err = strconv.ParseBool(value)
+		case "ifRevision":
+			var revision uint64
+			revision, err = strconv.ParseUint(value, 10, 31)
+			o.IfRevision = int(revision)
+		default:
+			err = errors.New("it is not known")
+		}
+		if err != nil {
+			return o, notUnderstood(fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	return o, nil
+}
+
+func notUnderstood(err error) error {
+	text := err.Error()
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		text = fmt.Sprintf("it is larger than %d MiB", maxBody>>20)
+	}
+	return &Error{Code: CodeInvalid, Message: "the request is not understood: " + text}
 }
 
 func (s *server) status(r *http.Request) (Status, error) { return s.c.Status(r.Context()) }
@@ -132,52 +171,52 @@ func (s *server) vips(r *http.Request) ([]Vip, error)    { return s.c.Vips(r.Con
 func (s *server) stats(r *http.Request) (Stats, error)   { return s.c.Stats(r.Context()) }
 func (s *server) reload(r *http.Request) (Result, error) { return s.c.Reload(r.Context()) }
 
-func (s *server) addVip(r *http.Request) (Result, error) {
+func (s *server) addVip(r *http.Request, o Options) (Result, error) {
 	vip, err := read[NewVip](r)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.c.AddVip(r.Context(), vip, options(r))
+	return s.c.AddVip(r.Context(), vip, o)
 }
 
-func (s *server) editVip(r *http.Request) (Result, error) {
+func (s *server) editVip(r *http.Request, o Options) (Result, error) {
 	settings, err := read[VipSettings](r)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.c.EditVip(r.Context(), r.PathValue("vip"), settings, options(r))
+	return s.c.EditVip(r.Context(), r.PathValue("vip"), settings, o)
 }
 
-func (s *server) deleteVip(r *http.Request) (Result, error) {
-	return s.c.DeleteVip(r.Context(), r.PathValue("vip"), options(r))
+func (s *server) deleteVip(r *http.Request, o Options) (Result, error) {
+	return s.c.DeleteVip(r.Context(), r.PathValue("vip"), o)
 }
 
-func (s *server) addReal(r *http.Request) (Result, error) {
+func (s *server) addReal(r *http.Request, o Options) (Result, error) {
 	real, err := read[NewReal](r)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.c.AddReal(r.Context(), r.PathValue("vip"), real, options(r))
+	return s.c.AddReal(r.Context(), r.PathValue("vip"), real, o)
 }
 
-func (s *server) editReal(r *http.Request) (Result, error) {
+func (s *server) editReal(r *http.Request, o Options) (Result, error) {
 	settings, err := read[RealSettings](r)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.c.EditReal(r.Context(), r.PathValue("vip"), r.PathValue("real"), settings, options(r))
+	return s.c.EditReal(r.Context(), r.PathValue("vip"), r.PathValue("real"), settings, o)
 }
 
-func (s *server) deleteReal(r *http.Request) (Result, error) {
-	return s.c.DeleteReal(r.Context(), r.PathValue("vip"), r.PathValue("real"), options(r))
+func (s *server) deleteReal(r *http.Request, o Options) (Result, error) {
+	return s.c.DeleteReal(r.Context(), r.PathValue("vip"), r.PathValue("real"), o)
 }
 
-func (s *server) apply(r *http.Request) (Result, error) {
+func (s *server) apply(r *http.Request, o Options) (Result, error) {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
-		return Result{}, err
+		return Result{}, notUnderstood(err)
 	}
-	return s.c.Apply(r.Context(), data, options(r))
+	return s.c.Apply(r.Context(), data, o)
 }
 
 func (s *server) export(w http.ResponseWriter, r *http.Request) {
