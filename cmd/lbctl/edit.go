@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -186,10 +187,13 @@ func deleteReal() *cli.Command {
 func apply() *cli.Command {
 	return &cli.Command{
 		Name: "apply", Usage: "replace the whole configuration by a file",
-		Flags: changeFlags(&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Required: true, Usage: "`FILE`, or - for standard input"}),
+		Flags: changeFlags(&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE`, or - for standard input"}),
 		Action: func(c *cli.Context) error {
 			if err := arguments(c); err != nil {
 				return err
+			}
+			if c.String("file") == "" {
+				return usageError{errors.New("--file is missing (see: lbctl apply --help)")}
 			}
 			data, err := readInput(c.String("file"))
 			if err != nil {
@@ -212,6 +216,9 @@ func reload() *cli.Command {
 	return &cli.Command{
 		Name: "reload", Usage: "take over a configuration file that was edited by hand", Flags: []cli.Flag{output()},
 		Action: func(c *cli.Context) error {
+			if err := arguments(c); err != nil {
+				return err
+			}
 			result, err := client(c).Reload(c.Context)
 			return printResult(c, result, err)
 		},
@@ -222,6 +229,9 @@ func export() *cli.Command {
 	return &cli.Command{
 		Name: "export", Usage: "print the configuration that runs", Flags: []cli.Flag{output()},
 		Action: func(c *cli.Context) error {
+			if err := arguments(c); err != nil {
+				return err
+			}
 			data, err := client(c).Export(c.Context)
 			if err != nil {
 				return err

@@ -46,9 +46,6 @@ func flagsFirst(app *cli.App, args []string) []string {
 // takesValue says whether the argument after a flag belongs to it.
 func takesValue(flags []cli.Flag, arg string) bool {
 	name := strings.TrimLeft(arg, "-")
-	if strings.Contains(name, "=") {
-		return false
-	}
 	for _, flag := range flags {
 		for _, known := range flag.Names() {
 			if known != name {

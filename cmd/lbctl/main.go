@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
@@ -33,28 +34,33 @@ func main() {
 	defer stop()
 	// A reader that has enough (head) is no fault.
 	signal.Ignore(unix.SIGPIPE)
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// run is lbctl, but for the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp()
-	args := flagsFirst(app, os.Args)
-	err := app.RunContext(ctx, args)
-	os.Exit(report(err, wantsJSON(args)))
+	app.Writer, app.ErrWriter = stdout, stderr
+	args = flagsFirst(app, args)
+	return report(stderr, app.RunContext(ctx, args), asksJSON(args))
 }
 
 // report says what went wrong and returns the exit code.
-func report(err error, asJSON bool) int {
+func report(w io.Writer, err error, asJSON bool) int {
 	var usage usageError
 	code := exitRefused
 	switch {
+	case errors.As(err, &usage):
+		code = exitUsage
+	case errors.Is(err, api.ErrUnreachable): // perhaps by a broken pipe
+		code = exitUnreachable
 	case err == nil, errors.Is(err, unix.EPIPE):
 		return 0
 	case errors.Is(err, errTold):
 		return exitRefused
-	case errors.As(err, &usage):
-		code = exitUsage
-	case errors.Is(err, api.ErrUnreachable):
-		code = exitUnreachable
 	}
 	if !asJSON {
-		fmt.Fprintln(os.Stderr, "lbctl:", err)
+		fmt.Fprintln(w, "lbctl:", err)
 		return code
 	}
 	told := &api.Error{}
@@ -64,11 +70,12 @@ func report(err error, asJSON bool) int {
 			told.Code = api.CodeFailed
 		}
 	}
-	_ = json.NewEncoder(os.Stderr).Encode(told)
+	_ = json.NewEncoder(w).Encode(told)
 	return code
 }
 
-func wantsJSON(args []string) bool {
+// asksJSON sees it also where the parser did not get to.
+func asksJSON(args []string) bool {
 	for i, arg := range args {
 		if arg == "-o=json" || arg == "--output=json" || (i > 0 && arg == "json" && (args[i-1] == "-o" || args[i-1] == "--output")) {
 			return true
@@ -78,21 +85,26 @@ func wantsJSON(args []string) bool {
 }
 
 func newApp() *cli.App {
+	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+	commands := []*cli.Command{
+		addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
+		vips(), status(), flows(), stats(), apply(), reload(), export(),
+		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
+			fmt.Fprintln(c.App.Writer, "lbctl", version.String())
+			return nil
+		}},
+	}
+	for _, command := range commands {
+		command.OnUsageError = usage
+	}
 	return &cli.App{
 		Name: "lbctl", Usage: "drives a Tarpon router", Version: version.String(),
 		EnableBashCompletion: true, HideHelpCommand: true,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "socket", Value: "/run/tarpon/tarpond.sock", EnvVars: []string{"TARPON_SOCKET"}, Usage: "tarpond's unix socket"},
 		},
-		Commands: []*cli.Command{
-			addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
-			vips(), status(), flows(), stats(), apply(), reload(), export(),
-			{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
-				fmt.Fprintln(c.App.Writer, "lbctl", version.String())
-				return nil
-			}},
-		},
-		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		Commands:       commands,
+		OnUsageError:   usage,
 		ExitErrHandler: func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -107,21 +119,26 @@ func client(c *cli.Context) *api.Client { return api.NewClient(c.String("socket"
 
 // output is -o, which every command has.
 func output() cli.Flag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text or json"}
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text or json",
+		Action: func(_ *cli.Context, value string) error {
+			if value != "text" && value != "json" {
+				return usageError{fmt.Errorf("-o %s: write text or json", value)}
+			}
+			return nil
+		}}
 }
+
+func wantsJSON(c *cli.Context) bool { return c.String("output") == "json" }
 
 // print writes a value as JSON if that was asked for; else text writes it.
 func print[T any](c *cli.Context, value T, text func(T) string) error {
-	switch c.String("output") {
-	case "json":
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(value)
-	case "text":
+	if !wantsJSON(c) {
 		_, err := fmt.Fprint(c.App.Writer, text(value))
 		return err
 	}
-	return usageError{fmt.Errorf("-o %s: write text or json", c.String("output"))}
+	encoder := json.NewEncoder(c.App.Writer)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 // arguments checks how many there are.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"iter"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
@@ -16,6 +18,9 @@ func vips() *cli.Command {
 			&cli.BoolFlag{Name: "stats", Usage: "connections, packets and bytes since the start"},
 			&cli.BoolFlag{Name: "rate", Usage: "the same per second, over one second"}},
 		Action: func(c *cli.Context) error {
+			if c.NArg() > 1 {
+				return arguments(c, "VIP")
+			}
 			list, err := client(c).Vips(c.Context)
 			if err != nil {
 				return err
@@ -67,6 +72,9 @@ func status() *cli.Command {
 	return &cli.Command{
 		Name: "status", Usage: "how the router does; exit code 1 if something is wrong", Flags: []cli.Flag{output()},
 		Action: func(c *cli.Context) error {
+			if err := arguments(c); err != nil {
+				return err
+			}
 			s, err := client(c).Status(c.Context)
 			if err != nil {
 				return err
@@ -91,28 +99,34 @@ func flows() *cli.Command {
 			&cli.StringFlag{Name: "client", Usage: "only of clients in `ADDR[/BITS]`"},
 			&cli.StringFlag{Name: "state", Usage: "only in this state, such as established"}},
 		Action: func(c *cli.Context) error {
+			if err := arguments(c); err != nil {
+				return err
+			}
 			filter := api.FlowFilter{Vip: c.String("vip"), Real: c.String("real"), Client: c.String("client"), State: c.String("state")}
-			encoder := json.NewEncoder(c.App.Writer)
-			asJSON := c.String("output") == "json"
-			if !asJSON {
-				fmt.Fprint(c.App.Writer, flowHeader)
-			}
-			for flow, err := range client(c).Flows(c.Context, filter) {
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					err = encoder.Encode(flow)
-				} else {
-					_, err = fmt.Fprint(c.App.Writer, flowLine(flow))
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+			return printFlows(c, client(c).Flows(c.Context, filter))
 		},
 	}
+}
+
+// printFlows prints them as they come: a million are never held.
+func printFlows(c *cli.Context, flows iter.Seq2[api.Flow, error]) error {
+	out := bufio.NewWriter(c.App.Writer)
+	line := func(flow api.Flow) error { _, err := out.WriteString(flowLine(flow)); return err }
+	if wantsJSON(c) {
+		encoder := json.NewEncoder(out)
+		line = func(flow api.Flow) error { return encoder.Encode(flow) }
+	} else if _, err := out.WriteString(flowHeader); err != nil {
+		return err
+	}
+	for flow, err := range flows {
+		if err == nil {
+			err = line(flow)
+		}
+		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+	}
+	return out.Flush()
 }
 
 func stats() *cli.Command {
@@ -122,6 +136,9 @@ func stats() *cli.Command {
 			&cli.BoolFlag{Name: "rate", Usage: "per second, over one second"},
 			&cli.BoolFlag{Name: "all", Usage: "with the reasons that never happened"}},
 		Action: func(c *cli.Context) error {
+			if err := arguments(c); err != nil {
+				return err
+			}
 			s, err := client(c).Stats(c.Context)
 			if err != nil {
 				return err

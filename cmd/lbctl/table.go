@@ -106,7 +106,7 @@ func statusText(s api.Status) string {
 	}
 	fmt.Fprintf(&b, "tarpond %s, up %s, revision %d\n", s.Version, time.Since(s.Started).Round(time.Second), s.Revision)
 	fmt.Fprintf(&b, "%d vips, %d reals, %d of them usable\n\n", s.Vips, s.Reals, s.RealsUp)
-	fmt.Fprintf(&b, "%-10s %-15s %-8s %-8s %s\n", "Leg", "Interface", "Role", "Mode", "")
+	fmt.Fprintf(&b, "%-10s %-15s %-8s %s\n", "Leg", "Interface", "Role", "Mode")
 	for _, leg := range s.Legs {
 		mode, note := leg.Mode, leg.Reason
 		if mode == "" {

@@ -125,7 +125,7 @@ func (c *Client) Flows(ctx context.Context, f FlowFilter) iter.Seq2[Flow, error]
 			if err := decoder.Decode(&flow); err == io.EOF {
 				return
 			} else if err != nil {
-				yield(Flow{}, err)
+				yield(Flow{}, fmt.Errorf("the list ends early (did tarpond end?): %w", err))
 				return
 			}
 			if !yield(flow, nil) {
