@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tarpon-lb/tarpon/control/api"
+	"golang.org/x/sys/unix"
+)
+
+// A router answers what it is told to, and notes what it was asked to change.
+type router struct {
+	api.Controller
+	status  api.Status
+	vips    []api.Vip
+	flows   []api.Flow
+	changes []string
+	err     error
+}
+
+func (r *router) Status(context.Context) (api.Status, error) { return r.status, r.err }
+func (r *router) Vips(context.Context) ([]api.Vip, error)    { return r.vips, r.err }
+func (r *router) Export(context.Context) ([]byte, error)     { return []byte("legs: {}\n"), r.err }
+
+func (r *router) Stats(context.Context) (api.Stats, error) {
+	return api.Stats{XDP: []api.Count{{Name: "flow_hit", Packets: 3}}, TC: []api.Count{{Name: "flow_hit"}}}, r.err
+}
+
+func (r *router) Flows(context.Context, api.FlowFilter) (iter.Seq[api.Flow], error) {
+	return func(yield func(api.Flow) bool) {
+		for _, flow := range r.flows {
+			if !yield(flow) {
+				return
+			}
+		}
+	}, r.err
+}
+
+// change notes a change as the JSON that asked for it.
+func (r *router) change(what string, o api.Options, settings ...any) (api.Result, error) {
+	for _, s := range append(settings, o) {
+		data, _ := json.Marshal(s)
+		what += " " + string(data)
+	}
+	r.changes = append(r.changes, what)
+	return api.Result{Revision: 8, Changed: true, Message: "revision 8: done"}, r.err
+}
+
+func (r *router) AddVip(_ context.Context, vip api.NewVip, o api.Options) (api.Result, error) {
+	return r.change("add vip", o, vip)
+}
+
+func (r *router) EditVip(_ context.Context, vip string, s api.VipSettings, o api.Options) (api.Result, error) {
+	return r.change("edit vip "+vip, o, s)
+}
+
+func (r *router) DeleteVip(_ context.Context, vip string, o api.Options) (api.Result, error) {
+	return r.change("delete vip "+vip, o)
+}
+
+func (r *router) AddReal(_ context.Context, vip string, real api.NewReal, o api.Options) (api.Result, error) {
+	return r.change("add real to "+vip, o, real)
+}
+
+func (r *router) EditReal(_ context.Context, vip, real string, s api.RealSettings, o api.Options) (api.Result, error) {
+	return r.change("edit real "+vip+" "+real, o, s)
+}
+
+func (r *router) DeleteReal(_ context.Context, vip, real string, o api.Options) (api.Result, error) {
+	return r.change("delete real "+vip+" "+real, o)
+}
+
+func (r *router) Apply(_ context.Context, file []byte, o api.Options) (api.Result, error) {
+	return r.change("apply "+string(file), o)
+}
+
+func (r *router) Reload(context.Context) (api.Result, error) {
+	return r.change("reload", api.Options{})
+}
+
+// lbctl runs a command against the router.
+func (r *router) lbctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "sock")
+	listener, err := api.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := api.NewServer(r)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	defer func() {
+		server.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
+	return lbctl(t, append([]string{"--socket", socket}, args...)...)
+}
+
+func lbctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, told strings.Builder
+	code = run(t.Context(), append([]string{"lbctl"}, args...), &out, &told)
+	return code, out.String(), told.String()
+}
+
+// What a command asks of the daemon.
+func TestChanges(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("legs: {}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args string
+		want string // "": none, a fault of the command line
+	}{
+		{"add-vip 192.0.2.1:80", `add vip {"vip":"192.0.2.1:80"} {}`},
+		{"add-vip 192.0.2.1:80 -s rr --name shop --check http:/up --on-fail reset --when-empty drop --initial up --leg wan",
+			`add vip {"vip":"192.0.2.1:80","name":"shop","leg":"wan","scheduler":"rr","check":"http:/up","initial":"up","onFail":"reset","whenEmpty":"drop"} {}`},
+		{"add-vip 192.0.2.1:80 -r 10.0.0.1 -r 10.0.0.2:8080@0", `add vip {"vip":"192.0.2.1:80","reals":[{"real":"10.0.0.1"},{"real":"10.0.0.2:8080","weight":0}]} {}`},
+		{"add-vip -r [2001:db8::1]:53,[2001:db8::2]:53 [2001:db8::9]:53/udp", `add vip {"vip":"[2001:db8::9]:53/udp","reals":[{"real":"[2001:db8::1]:53"},{"real":"[2001:db8::2]:53"}]} {}`},
+		{"add-vip 192.0.2.1:80 -r 10.0.0.1@x", ""},
+		{"add-vip", ""},
+		{"add-vip 192.0.2.1:80 10.0.0.1", ""},
+		{"add-vip 192.0.2.1:80 -o xml", ""},
+		{"add-vip 192.0.2.1:80 --weight 3", ""},
+		{"edit-vip shop --enabled=false --dry-run", `edit vip shop {"enabled":false} {"dryRun":true}`},
+		{"edit-vip shop --enabled --name=", `edit vip shop {"name":"","enabled":true} {}`},
+		{"del-vip shop --if-exists --if-revision 7", `delete vip shop {"ifRevision":7,"ifExists":true}`},
+		{"del-vip shop --if-revision seven", ""},
+		{"add-real shop 10.0.0.1 -w 2", `add real to shop {"real":"10.0.0.1","weight":2} {}`},
+		{"add-real shop", ""},
+		{"edit-real shop web1 --weight 0", `edit real shop web1 {"weight":0} {}`},
+		{"edit-real shop web1 --enabled=false --check none --name web2", `edit real shop web1 {"name":"web2","enabled":false,"check":"none"} {}`},
+		{"del-real shop web1", `delete real shop web1 {}`},
+		{"apply -f " + file, `apply legs: {} {}`},
+		{"apply --dry-run --file=" + file, `apply legs: {} {"dryRun":true}`},
+		{"apply", ""},
+		{"reload", `reload {}`},
+		{"reload now", ""},
+	} {
+		r := &router{}
+		code, stdout, stderr := r.lbctl(t, strings.Fields(test.args)...)
+		if test.want == "" {
+			if code != exitUsage || len(r.changes) > 0 || stdout != "" || !strings.HasPrefix(stderr, "lbctl: ") {
+				t.Errorf("%s: exit code %d, asked %q, said %q, %q", test.args, code, r.changes, stdout, stderr)
+			}
+			continue
+		}
+		if diff := cmp.Diff([]string{test.want}, r.changes); diff != "" || code != 0 || stdout != "revision 8: done\n" || stderr != "" {
+			t.Errorf("%s: exit code %d, said %q, %q; asked: %s", test.args, code, stdout, stderr, diff)
+		}
+	}
+}
+
+func TestShowing(t *testing.T) {
+	r := &router{
+		vips:  []api.Vip{{Vip: "192.0.2.1:80/tcp", Name: "shop"}, {Vip: "192.0.2.2:53/udp"}},
+		flows: []api.Flow{{Protocol: "tcp", Client: "198.51.100.1:1", State: "established", Idle: 2}},
+	}
+	for _, test := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"vips", 0, "192.0.2.2:53"},
+		{"vips 192.0.2.1:80", 0, "shop"},
+		{"vips shop -o json", 0, `"vip": "192.0.2.1:80/tcp"`},
+		{"vips --stats shop", 0, "InPkts"},
+		{"vips nothing", exitRefused, "there is no vip nothing"},
+		{"vips shop other", exitUsage, `"other" is one argument too many`},
+		{"flows", 0, "established, 2s"},
+		{"flows -o json", 0, `{"protocol":"tcp","client":"198.51.100.1:1","vip":"","real":"","state":"established","idle":2}` + "\n"},
+		{"flows shop", exitUsage, `"shop" is one argument too many`},
+		{"flows -o csv", exitUsage, "write text or json"},
+		{"stats", 0, "flow_hit"},
+		{"stats now", exitUsage, "one argument too many"},
+		{"status", 0, "all is well"},
+		{"status -o json", 0, `"problems": null`},
+		{"status please", exitUsage, "one argument too many"},
+		{"export", 0, "legs: {}\n"},
+		{"export -o json", 0, `"file": "legs: {}\n"`},
+		{"version", 0, "lbctl "},
+		{"--version", 0, "lbctl version "},
+		{"", 0, "drives a Tarpon router"},
+		{"nonsense", exitUsage, `there is no command "nonsense"`},
+		{"--nonsense vips", exitUsage, "nonsense"},
+		{"vips --nonsense", exitUsage, "nonsense"},
+	} {
+		code, stdout, stderr := r.lbctl(t, strings.Fields(test.args)...)
+		if code != test.code || !strings.Contains(stdout+stderr, test.says) {
+			t.Errorf("%s: exit code %d, want %d; said %s%s", test.args, code, test.code, stdout, stderr)
+		}
+		if (code == 0) != (stderr == "") {
+			t.Errorf("%s: exit code %d and on stderr %q", test.args, code, stderr)
+		}
+	}
+	r.status.Problems = []string{"leg wan is down"}
+	if code, stdout, stderr := r.lbctl(t, "status"); code != exitRefused || !strings.HasPrefix(stdout, "PROBLEM: leg wan is down\n") || stderr != "" {
+		t.Errorf("with a problem: exit code %d, %q, %q", code, stdout, stderr)
+	}
+	r.err = errors.New("no memory")
+	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "del-vip shop"} {
+		if code, _, stderr := r.lbctl(t, strings.Fields(command)...); code != exitRefused || stderr != "lbctl: no memory\n" {
+			t.Errorf("%s that fails: exit code %d, %q", command, code, stderr)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	refused := &api.Error{Code: api.CodeExists, Message: "it exists", Remedy: "take another"}
+	broken := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: unix.EPIPE}
+	for _, test := range []struct {
+		name string
+		err  error
+		code int
+		text string
+		json string
+	}{
+		{"success", nil, 0, "", ""},
+		{"a reader that has enough", fmt.Errorf("print: %w", broken), 0, "", ""},
+		{"all was said", errTold, 1, "", ""},
+		{"refused", refused, 1, "lbctl: it exists: take another\n", `{"code":"exists","message":"it exists","remedy":"take another"}` + "\n"},
+		{"failed", errors.New("no space"), 1, "lbctl: no space\n", `{"code":"failed","message":"no space"}` + "\n"},
+		{"usage", usageError{errors.New("VIP is missing")}, 2, "lbctl: VIP is missing\n", `{"code":"usage","message":"VIP is missing"}` + "\n"},
+		{"not reachable", fmt.Errorf("%w: gone", api.ErrUnreachable), 4, "lbctl: tarpond cannot be reached: gone\n",
+			`{"code":"unreachable","message":"tarpond cannot be reached: gone"}` + "\n"},
+		{"a daemon that ends while it is asked", fmt.Errorf("%w: %w", api.ErrUnreachable, unix.EPIPE), 4, "lbctl: tarpond cannot be reached: broken pipe\n",
+			`{"code":"unreachable","message":"tarpond cannot be reached: broken pipe"}` + "\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for asJSON, want := range map[bool]string{false: test.text, true: test.json} {
+				var b strings.Builder
+				if code := report(&b, test.err, asJSON); code != test.code || b.String() != want {
+					t.Errorf("JSON %v: exit code %d, want %d; %q, want %q", asJSON, code, test.code, b.String(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	code, stdout, stderr := lbctl(t, "--socket", "/nonexistent/sock", "vips", "-o", "json")
+	var told api.Error
+	if err := json.Unmarshal([]byte(stderr), &told); code != exitUnreachable || stdout != "" || err != nil || told.Code != "unreachable" {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+}
+
+func TestAsksJSON(t *testing.T) {
+	for args, want := range map[string]bool{
+		"vips -o json": true, "vips --output json": true, "vips -o=json": true, "vips --output=json": true,
+		"vips": false, "vips -o text": false, "vips json": false, "json": false,
+	} {
+		if asksJSON(strings.Fields(args)) != want {
+			t.Errorf("%s: not %v", args, want)
+		}
+	}
+}
+
+func TestFlagsFirst(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"lbctl", "lbctl"},
+		{"lbctl vips", "lbctl vips"},
+		{"lbctl vips shop -o json", "lbctl vips -o json shop"},
+		{"lbctl --socket s vips shop --stats", "lbctl --socket s vips --stats shop"},
+		{"lbctl --socket=s vips shop --stats", "lbctl --socket=s vips --stats shop"},
+		{"lbctl edit-real shop web1 -w 0 --dry-run", "lbctl edit-real -w 0 --dry-run shop web1"},
+		{"lbctl edit-real shop --weight -1 web1", "lbctl edit-real --weight -1 shop web1"},
+		{"lbctl add-vip a --enabled b --real c d", "lbctl add-vip --enabled --real c a b d"},
+		{"lbctl add-vip a --name=b c", "lbctl add-vip --name=b a c"},
+		{"lbctl del-vip -- -o json", "lbctl del-vip -- -o json"},
+		{"lbctl del-vip a -- --b", "lbctl del-vip a -- --b"},
+		{"lbctl apply -f -", "lbctl apply -f -"},
+		{"lbctl apply a - -f b", "lbctl apply -f b a -"},
+		{"lbctl vips a --name", "lbctl vips --name a"},
+		{"lbctl vips a -o", "lbctl vips -o a"},
+		{"lbctl nonsense a -b", "lbctl nonsense a -b"},
+		{"lbctl --socket", "lbctl --socket"},
+	} {
+		if got := strings.Join(flagsFirst(newApp(), strings.Fields(test.args)), " "); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.args, got, test.want)
+		}
+	}
+}
+
+func TestPer(t *testing.T) {
+	for _, test := range []struct {
+		before, after uint64
+		d             time.Duration
+		want          uint64
+	}{
+		{0, 0, time.Second, 0},
+		{10, 30, 2 * time.Second, 10},
+		{0, 1, 3 * time.Second, 0},
+		{0, 2, 3 * time.Second, 1},
+		{100, 7, time.Second, 7}, // the counter was made anew
+	} {
+		if got := per(test.before, test.after, test.d); got != test.want {
+			t.Errorf("from %d to %d in %s: %d a second, want %d", test.before, test.after, test.d, got, test.want)
+		}
+	}
+}
+
+func TestVipRates(t *testing.T) {
+	list := func(reals ...api.Real) []api.Vip { return []api.Vip{{Vip: "192.0.2.1:80/tcp", Reals: reals}} }
+	before := list(api.Real{Real: "a", Traffic: api.Traffic{Connections: 1, PacketsIn: 2, PacketsOut: 3, BytesIn: 4, BytesOut: 5}}, api.Real{Real: "gone"})
+	after := list(api.Real{Real: "new", Traffic: api.Traffic{PacketsIn: 8}},
+		api.Real{Real: "a", State: "up", Traffic: api.Traffic{Connections: 3, PacketsIn: 6, PacketsOut: 9, BytesIn: 12, BytesOut: 15}})
+	want := list(api.Real{Real: "new", Traffic: api.Traffic{PacketsIn: 4}},
+		api.Real{Real: "a", State: "up", Traffic: api.Traffic{Connections: 1, PacketsIn: 2, PacketsOut: 3, BytesIn: 4, BytesOut: 5}})
+	if diff := cmp.Diff(want, vipRates(before, after, 2*time.Second)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStatRates(t *testing.T) {
+	begun := time.Unix(100, 0)
+	before := api.Stats{Time: begun, XDP: []api.Count{{Name: "a", Packets: 1}}, TC: []api.Count{{Name: "a", Packets: 2}},
+		Devices: []api.Device{{Interface: "wan", RxPackets: 1, TxPackets: 2, RxBytes: 3, TxBytes: 4, RxDropped: 5, TxDropped: 6, RxErrors: 7, TxErrors: 8}}}
+	after := api.Stats{Time: begun.Add(2 * time.Second), XDP: []api.Count{{Name: "a", Packets: 11}}, TC: []api.Count{{Name: "a", Packets: 2}},
+		Devices: []api.Device{{Interface: "lan", RxPackets: 2},
+			{Interface: "wan", RxPackets: 3, TxPackets: 6, RxBytes: 9, TxBytes: 12, RxDropped: 15, TxDropped: 18, RxErrors: 21, TxErrors: 24}}}
+	want := api.Stats{Time: after.Time, XDP: []api.Count{{Name: "a", Packets: 5}}, TC: []api.Count{{Name: "a", Packets: 0}},
+		Devices: []api.Device{{Interface: "lan", RxPackets: 1},
+			{Interface: "wan", RxPackets: 1, TxPackets: 2, RxBytes: 3, TxBytes: 4, RxDropped: 5, TxDropped: 6, RxErrors: 7, TxErrors: 8}}}
+	if diff := cmp.Diff(want, statRates(before, after)); diff != "" {
+		t.Error(diff)
+	}
+}
