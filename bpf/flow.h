@@ -227,12 +227,6 @@ INLINE void *flow_page(const struct flow_key *key, bool v6)
 	return v6 ? bpf_map_lookup_elem(&flows6, &page) : bpf_map_lookup_elem(&flows4, &page);
 }
 
-INLINE __u64 *flow_bucket(void *page, __u32 bucket, bool v6)
-{
-	bucket &= (1 << BUCKET_BITS(v6)) - 1; /* for the verifier */
-	return page + (bucket << BUCKET_SHIFT(v6));
-}
-
 /* Says where to look: stored after every write, whatever it was. */
 INLINE void flow_dirty(__u32 page, bool v6)
 {
@@ -359,12 +353,10 @@ INLINE void flow_touch(const struct flow_key *key, bool v6)
 INLINE struct backend *find_in(struct flow *flow, void *page, __u32 number,
 			       const struct flow_key *key, const struct end *end, bool v6)
 {
-	__u64 *bucket = flow_bucket(page, number, v6);
-
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FLOW_SLOTS; i++) {
-		__u32 place = flow_slot(i, key->swap);
-		__u64 *slot = bucket + place * SLOT_WORDS(v6), value;
+		__u32 at = offset_of(number, flow_slot(i, key->swap), v6);
+		__u64 *slot = slot_in(page, at, v6), value;
 		struct backend *backend;
 
 		if (!slot_is(slot, key, CLIENT_MASK(v6), v6))
@@ -378,7 +370,7 @@ INLINE struct backend *find_in(struct flow *flow, void *page, __u32 number,
 		flow->slot = slot;
 		flow->value = value;
 		flow->backend = flow_backend(value);
-		flow->at = offset_of(number, place, v6);
+		flow->at = at;
 		return backend;
 	}
 	return NULL;

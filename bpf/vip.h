@@ -5,11 +5,13 @@
 #include "maps.h"
 #include "parse.h"
 
-/* What an address is: 0, or an or of enum address_use. */
+/* What an address is: 0, or an or of enum address_use. Looked up by a copy: as a key
+ * 6.1 takes memory of a map or the stack, but not a GLOBAL function's argument. */
 INLINE __u32 address_use(const struct address *address, bool v6)
 {
-	__u32 *use = v6 ? bpf_map_lookup_elem(&addresses6, address)
-			: bpf_map_lookup_elem(&addresses4, &address->words[0]);
+	struct address key = *address;
+	__u32 *use = v6 ? bpf_map_lookup_elem(&addresses6, &key)
+			: bpf_map_lookup_elem(&addresses4, &key.words[0]);
 
 	return use ? *use : 0;
 }
