@@ -24,26 +24,30 @@ func (c *Controller) Flows(ctx context.Context, f api.FlowFilter) (iter.Seq[api.
 	}
 	return func(yield func(api.Flow) bool) {
 		for flow := range c.Loader.Flows() {
-			vip := have.Vips[flow.Vip]
-			real := have.Backends[flow.Backend].Real
-			if !m.matches(flow, vip, real) {
-				continue
-			}
-			if !yield(flowView(flow, vip, real)) {
+			vip := have.Vips[flow.Vip].Endpoint
+			real := realOf(flow, vip, have.Backends[flow.Backend].Real)
+			if m.matches(flow, vip, real) && !yield(flowView(flow, vip, real)) {
 				return
 			}
 		}
 	}, nil
 }
 
-func flowView(flow loader.Flow, vip loader.Vip, real netip.AddrPort) api.Flow {
-	address := vip.Endpoint.AddrPort
+// realOf is where a flow goes: on an any-port vip, to the port that the client chose.
+func realOf(flow loader.Flow, vip loader.Endpoint, real netip.AddrPort) netip.AddrPort {
+	if vip.Port() == 0 {
+		return netip.AddrPortFrom(real.Addr(), flow.VipPort)
+	}
+	return real
+}
+
+func flowView(flow loader.Flow, vip loader.Endpoint, real netip.AddrPort) api.Flow {
+	address := vip.AddrPort
 	if address.Port() == 0 {
 		address = netip.AddrPortFrom(address.Addr(), flow.VipPort)
-		real = netip.AddrPortFrom(real.Addr(), flow.VipPort)
 	}
 	return api.Flow{
-		Protocol: vip.Endpoint.Protocol.String(), Client: flow.Client.String(), Vip: address.String(),
+		Protocol: vip.Protocol.String(), Client: flow.Client.String(), Vip: address.String(),
 		Real: real.String(), State: flow.State.String(), Idle: int(flow.Idle / time.Second),
 	}
 }
@@ -61,7 +65,9 @@ func (c *Controller) matcher(f api.FlowFilter) (m flowMatcher, err error) {
 	invalid := func(what, value string) error {
 		return &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("%q is no %s", value, what)}
 	}
-	m.state = f.State
+	if m.state = f.State; m.state != "" && !isState(m.state) {
+		return m, invalid("state of a flow", f.State)
+	}
 	if f.Vip != "" {
 		at := c.config.FindVip(f.Vip)
 		if at < 0 {
@@ -86,8 +92,17 @@ func (c *Controller) matcher(f api.FlowFilter) (m flowMatcher, err error) {
 	return m, nil
 }
 
-func (m flowMatcher) matches(flow loader.Flow, vip loader.Vip, real netip.AddrPort) bool {
-	return (!m.vip.IsValid() || vip.Endpoint == m.vip) &&
+func isState(name string) bool {
+	for s := loader.Handshake; s <= loader.UDPReplied; s++ {
+		if s.String() == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (m flowMatcher) matches(flow loader.Flow, vip loader.Endpoint, real netip.AddrPort) bool {
+	return (!m.vip.IsValid() || vip == m.vip) &&
 		(!m.real.IsValid() || real.Addr() == m.real && (m.port == 0 || m.port == real.Port())) &&
 		(!m.client.IsValid() || m.client.Contains(flow.Client.Addr())) &&
 		(m.state == "" || flow.State.String() == m.state)
