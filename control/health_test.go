@@ -1,10 +1,90 @@
 package control
 
 import (
+	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tarpon-lb/tarpon/healthcheck"
+	"github.com/tarpon-lb/tarpon/loader"
+	"go.uber.org/zap"
 )
+
+func newHealth(dir string) *Controller {
+	return &Controller{Options: Options{RunDir: dir, Log: zap.NewNop()}, health: map[checkKey]*realHealth{}, have: loader.NewTables()}
+}
+
+// A restart believes the kernel's tables, and its notes about since when and why.
+func TestHealthIsRecalled(t *testing.T) {
+	web := loader.Endpoint{AddrPort: at("192.0.2.1:80"), Protocol: loader.TCP}
+	up, down, fresh, removed := at("10.0.0.11:80"), at("10.0.0.12:80"), at("10.0.0.13:80"), at("10.0.0.14:80")
+	dir, since := t.TempDir(), time.Now().Add(-time.Hour).Round(0).UTC()
+
+	before := newHealth(dir)
+	before.health[checkKey{web, up}] = &realHealth{state: healthcheck.State{Up: false, Since: since}}
+	before.health[checkKey{web, down}] = &realHealth{state: healthcheck.State{Up: true, Since: since, Error: "timeout"}}
+	before.writeNotes()
+
+	for name, broken := range map[string]bool{"with notes": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newHealth(dir)
+			if broken {
+				if err := os.WriteFile(c.notesFile(), []byte("{"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.have.Vips[1] = loader.Vip{Endpoint: web}
+			c.have.Backends[1] = loader.Backend{Vip: 1, Real: up}
+			c.have.Backends[2] = loader.Backend{Vip: 1, Real: down, Down: true}
+			c.have.Backends[3] = loader.Backend{Vip: 1, Real: fresh}
+			c.have.Backends[4] = loader.Backend{Vip: 1, Real: removed, Removed: true}
+			c.recallHealth()
+			got := map[string]healthcheck.State{}
+			for key, h := range c.health {
+				state := h.state
+				if time.Since(state.Since) < time.Minute {
+					state.Since = time.Time{} // now
+				}
+				got[key.real.String()] = state
+			}
+			want := map[string]healthcheck.State{
+				up.String(): {Up: true, Since: since}, down.String(): {Since: since, Error: "timeout"}, fresh.String(): {Up: true},
+			}
+			if broken {
+				want[up.String()], want[down.String()] = healthcheck.State{Up: true}, healthcheck.State{}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// The address of a vip whose reals have no first result yet waits, not for ever.
+func TestAddressDue(t *testing.T) {
+	vip := parse(t, shop).Vips[0] // its check: 2 s, and 1 s for the answer
+	key := checkKey{vip.Endpoint, vip.Reals[0].Address}
+	for _, test := range []struct {
+		name   string
+		health *realHealth
+		waits  bool
+	}{
+		{"no check", nil, false},
+		{"not probed yet", &realHealth{start: time.Now(), state: healthcheck.State{Decisive: true}}, true},
+		{"of an earlier daemon", &realHealth{start: time.Now(), state: healthcheck.State{}}, false},
+		{"probed", &realHealth{start: time.Now(), state: healthcheck.State{Checked: true, Decisive: true}}, false},
+		{"overdue", &realHealth{start: time.Now().Add(-vip.Reals[0].Check.Interval - vip.Reals[0].Check.Timeout), state: healthcheck.State{Decisive: true}}, false},
+	} {
+		c := &Controller{health: map[checkKey]*realHealth{}}
+		if test.health != nil {
+			c.health[key] = test.health
+		}
+		if due := c.addressDue(vip); (due > 0) != test.waits {
+			t.Errorf("%s: due in %s", test.name, due)
+		}
+	}
+}
 
 func TestDrained(t *testing.T) {
 	waiting := make(chan int, 3)
