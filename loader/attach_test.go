@@ -32,23 +32,23 @@ func testDevice(t *testing.T) int {
 // What an attempt made by the way of kernels below 6.6 goes with it; a clsact that
 // was there, and a filter of an earlier daemon, stay.
 func TestUndoFilter(t *testing.T) {
+	l := openTest(t, testBPFFS(t), 1000)
 	for _, test := range []struct {
 		name   string
-		before func(*Loader, *leg) error
+		before func(*leg) error
 		stays  []string
 	}{
-		{"bare", func(*Loader, *leg) error { return nil }, nil},
-		{"another's clsact", func(_ *Loader, leg *leg) error {
+		{"bare", func(*leg) error { return nil }, nil},
+		{"another's clsact", func(*leg) error {
 			return exec.Command("tc", "qdisc", "add", "dev", "leg", "clsact").Run()
 		}, []string{"clsact"}},
-		{"an earlier daemon's filter", func(l *Loader, leg *leg) error {
+		{"an earlier daemon's filter", func(leg *leg) error {
 			return replaceFilter(leg, l.programs.tc)
 		}, []string{"clsact", filterName}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := openTest(t, testBPFFS(t), 1000)
 			attempt := Attachment{Leg: Leg{Ifindex: testDevice(t)}}
-			if err := test.before(l, &leg{Attachment: attempt}); err != nil {
+			if err := test.before(&leg{Attachment: attempt}); err != nil {
 				t.Fatal(err)
 			}
 			now := &leg{Attachment: attempt}
