@@ -1,6 +1,7 @@
 # What a user runs. As root, on Debian 12 or newer, with Go 1.26 or newer.
 
 CLANG ?= clang-14
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl iperf3 nftables procps bpftool
 
 .PHONY: build demo test bench generate lint packages
@@ -31,7 +32,7 @@ lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	go vet ./...
 	clang-format-14 --dry-run -Werror bpf/*.h bpf/*.c
-	@! command -v golangci-lint >/dev/null || golangci-lint run
+	go run $(GOLANGCI) run
 
 packages:
 	@packaging/need $(PACKAGES)

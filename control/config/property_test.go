@@ -318,7 +318,7 @@ func touchesOnly(t *rapid.T, name, node string, before, after []byte) {
 	if list == nil || !isBlock(list) || !isBlock(root) {
 		return // one line may be everything
 	}
-	from, to := len(was), 0
+	var from, to int
 	if len(list.Content) > 0 {
 		from, to = list.Line-1, len(was)
 		var i int
