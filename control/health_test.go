@@ -19,15 +19,14 @@ func newHealth(dir string) *Controller {
 func TestHealthIsRecalled(t *testing.T) {
 	web := loader.Endpoint{AddrPort: at("192.0.2.1:80"), Protocol: loader.TCP}
 	up, down, fresh, removed := at("10.0.0.11:80"), at("10.0.0.12:80"), at("10.0.0.13:80"), at("10.0.0.14:80")
-	dir, since := t.TempDir(), time.Now().Add(-time.Hour).Round(0).UTC()
-
-	before := newHealth(dir)
-	before.health[checkKey{web, up}] = &realHealth{state: healthcheck.State{Up: false, Since: since}}
-	before.health[checkKey{web, down}] = &realHealth{state: healthcheck.State{Up: true, Since: since, Error: "timeout"}}
-	before.writeNotes()
-
+	since := time.Now().Add(-time.Hour).Round(0).UTC()
 	for name, broken := range map[string]bool{"with notes": false, "without": true} {
 		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			before := newHealth(dir)
+			before.health[checkKey{web, up}] = &realHealth{state: healthcheck.State{Up: false, Since: since}}
+			before.health[checkKey{web, down}] = &realHealth{state: healthcheck.State{Up: true, Since: since, Error: "timeout"}}
+			before.writeNotes()
 			c := newHealth(dir)
 			if broken {
 				if err := os.WriteFile(c.notesFile(), []byte("{"), 0o600); err != nil {
