@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// nginxConfig answers every request with the server's name, and logs clients.
+// nginxConfig answers every request with the server's name, and logs clients. A file
+// is sent as slowly as ?rate= says.
 const nginxConfig = `
 daemon off;
 pid %[1]s/pid;
@@ -24,6 +25,7 @@ http {
 	server {
 		listen 80; listen [::]:80;
 		root %[1]s/www;
+		limit_rate $arg_rate;
 		location = / { default_type text/plain; return 200 "real%[2]d\n"; }
 	}
 }
