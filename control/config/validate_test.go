@@ -108,6 +108,7 @@ func TestFaults(t *testing.T) {
 		{"vip null", vip("    scheduler:\n"), "6:15   vips[0].scheduler: one value is needed here"},
 		{"vip names", vip("    name: a\n  - vip: 192.168.26.201:80\n    name: a\n"), "8:11   vips[1].name: \"a\" is the name of the vip at line 5"},
 		{"vips of one address", vip("    leg: wan\n  - vip: 192.168.26.200:81\n    leg: none\n"), "7:5    vips[1]: 192.168.26.200 has leg none and prefix 32 here, leg wan and prefix 32 at line 5"},
+		{"vips of one address, prefixes", vip("  - vip: 192.168.26.200:81\n    prefix: 24\n"), "6:5    vips[1]: 192.168.26.200 has leg by network and prefix 24 here, leg by network and prefix 32 at line 5\n       vips of one address share leg and prefix"},
 		{"vip and floating", vip("    leg: none\nfloating: [{address: 192.168.26.200/24, leg: wan}]\n"), "192.168.26.200 is floating[0], with leg wan and prefix 24; here they are none and 24"},
 		{"any-port vip", legs + "vips:\n  - vip: 192.168.26.200/tcp\n", "5:5    vips[0].check.port: required, the vip has every port (port 0)"},
 		{"any-port real", legs + "vips:\n  - vip: 192.168.26.200:0/udp\n    reals: [{real: 10.0.0.1, check: tcp}]\n", "6:37   vips[0].reals[0].check.port: required"},
@@ -134,6 +135,16 @@ func TestFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			oneFault(t, func() error { _, err := Parse("f", []byte(test.file)); return err }, test.want)
 		})
+	}
+}
+
+// An alias is told wherever it stands, beside its anchor.
+func TestAliases(t *testing.T) {
+	_, err := Parse("f", []byte("legs:\n  wan: &a {role: both, interface: eth0}\n  lan: *a\n"))
+	for _, want := range []string{"f: 2 errors,", "\n2:8    anchors (&) and aliases (*) are not taken", "\n3:8    anchors"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got:\n%v\nwant:\n%s", err, want)
+		}
 	}
 }
 
@@ -169,6 +180,10 @@ func TestHostFaults(t *testing.T) {
 			f.Interfaces[1].Master = "bond0"
 			f.Interfaces = append(f.Interfaces, Interface{Name: "bond0", Kind: "bond"})
 		}), "eth0 is a port of the bond bond0, which takes its packets\n       write interface: bond0; its modes are tc and generic"},
+		{"bridge port", legs, with(func(f *Facts) {
+			f.Interfaces[2].Master = "br0"
+			f.Interfaces = append(f.Interfaces, Interface{Name: "br0", Kind: "bridge"})
+		}), "3:34   legs.lan.interface: eth1 is a port of the bridge br0, which takes its packets\n       write interface: br0; its modes are tc and generic"},
 		{"vrf port", legs, with(func(f *Facts) {
 			f.Interfaces[1].Master = "red"
 			f.Interfaces = append(f.Interfaces, Interface{Name: "red", Kind: "vrf"})
