@@ -49,28 +49,17 @@ func newConfig() *Config {
 	}
 }
 
-// vipDefaults are the values of `defaults`, or what counts without them.
-type vipDefaults struct {
-	scheduler string
-	check     Check // of tcp vips; udp ones are not checked unless they say so
-	initial   bool
-	reset     bool
-	drop      bool
-	timeouts  loader.Timeouts
+// newDefaults is the vip that all begin with, before `defaults` was read.
+func newDefaults(c *Config) Vip {
+	return Vip{Enabled: true, Scheduler: defaultScheduler, Check: c.Checks["tcp"], Timeouts: c.Flows.Timeouts}
 }
 
-func newVipDefaults(c *Config) vipDefaults {
-	return vipDefaults{scheduler: defaultScheduler, check: c.Checks["tcp"], timeouts: c.Flows.Timeouts}
-}
-
-// vip is one that says nothing but its endpoint.
-func (base vipDefaults) vip(e loader.Endpoint, c *Config) Vip {
-	v := Vip{
-		Endpoint: e, Enabled: true, Prefix: e.Addr().BitLen(), Scheduler: base.scheduler, Check: base.check,
-		InitialUp: base.initial, Reset: base.reset, DropEmpty: base.drop, Timeouts: base.timeouts,
-	}
+// newVip is a vip that says nothing but its endpoint.
+func newVip(e loader.Endpoint, defaults Vip, c *Config) Vip {
+	v := defaults
+	v.Endpoint, v.Prefix = e, e.Addr().BitLen()
 	if e.Protocol == loader.UDP {
-		v.Check = c.Checks["none"]
+		v.Check = c.Checks["none"] // a datagram that is not answered says nothing
 	}
 	// Two entries of one address must agree on leg and prefix; a floating address
 	// has both written.

@@ -128,7 +128,7 @@ func checkNode(c Check) *yaml.Node {
 func sameCheck(a, b Check) bool { return same(checkNode(a), checkNode(b)) }
 
 func exportVip(v *Vip, c *Config) *yaml.Node {
-	n, base := block(), newVipDefaults(c).vip(v.Endpoint, c)
+	n, base := block(), newVip(v.Endpoint, newDefaults(c), c)
 	put(n, "vip", scalar(FormatVip(v.Endpoint)))
 	putUnless(n, "name", v.Name, v.Name == "")
 	putUnless(n, "enabled", "false", v.Enabled)

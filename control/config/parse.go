@@ -81,10 +81,10 @@ func (d *decoder) config(root *yaml.Node, c *Config) {
 	read("floating", d.floating(c))
 	read("flows", d.flows(c))
 	read("checks", d.checks(c))
-	base := newVipDefaults(c)
-	read("defaults", d.defaults(&base, c))
+	defaults := newDefaults(c)
+	read("defaults", func(n *yaml.Node, path string) { d.mapping(n, path, d.vipDefaults(&defaults, c)) })
 	read("vips", func(n *yaml.Node, path string) {
-		d.sequence(n, path, func(n *yaml.Node, path string) { c.Vips = append(c.Vips, d.vip(n, path, base, c)) })
+		d.sequence(n, path, func(n *yaml.Node, path string) { c.Vips = append(c.Vips, d.vip(n, path, defaults, c)) })
 	})
 }
 

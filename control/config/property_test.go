@@ -49,7 +49,7 @@ func drawEndpoint(t *rapid.T) loader.Endpoint {
 
 // drawVip draws a vip with its reals, and the settings that make it.
 func drawVip(t *rapid.T, c *Config) (Vip, []Setting) {
-	v := newVipDefaults(c).vip(drawEndpoint(t), c)
+	v := newVip(drawEndpoint(t), newDefaults(c), c)
 	var settings []Setting
 	if v.needsPort(v.Check) {
 		settings = append(settings, Setting{Key: "check", Value: "none"})
@@ -82,7 +82,7 @@ func drawVipSetting(t *rapid.T) Setting {
 
 // setVip is what a setting means to the value.
 func setVip(v *Vip, s Setting, c *Config) {
-	base := newVipDefaults(c).vip(v.Endpoint, c)
+	base := newVip(v.Endpoint, newDefaults(c), c)
 	is := func(value string) bool { return !s.Unset && s.Value == value }
 	switch s.Key {
 	case "name":

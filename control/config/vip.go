@@ -1,29 +1,28 @@
 package config
 
 import (
+	"maps"
+
 	"go.yaml.in/yaml/v4"
 )
 
 // schedulers are the words of `scheduler`.
 func schedulers() []string { return []string{"mh", "wrr", "rr"} }
 
-func (d *decoder) scheduler(to *string) reader { return choice(d, to, schedulers(), schedulers()) }
-
-func (d *decoder) defaults(base *vipDefaults, c *Config) reader {
-	return func(n *yaml.Node, path string) {
-		d.mapping(n, path, fields{
-			"scheduler":  d.scheduler(&base.scheduler),
-			"check":      d.checkOf(&base.check, c),
-			"initial":    d.boolean(&base.initial, "up", "down"),
-			"on_fail":    d.boolean(&base.reset, "reset", "keep"),
-			"when_empty": d.boolean(&base.drop, "drop", "reject"),
-			"timeouts":   d.timeouts(&base.timeouts),
-		})
+// vipDefaults reads what a vip has in common with `defaults`.
+func (d *decoder) vipDefaults(v *Vip, c *Config) fields {
+	return fields{
+		"scheduler":  choice(d, &v.Scheduler, schedulers(), schedulers()),
+		"check":      d.checkOf(&v.Check, c),
+		"initial":    d.boolean(&v.InitialUp, "up", "down"),
+		"on_fail":    d.boolean(&v.Reset, "reset", "keep"),
+		"when_empty": d.boolean(&v.DropEmpty, "drop", "reject"),
+		"timeouts":   d.timeouts(&v.Timeouts),
 	}
 }
 
 // vip reads one vip. A vip whose endpoint could not be read is zero.
-func (d *decoder) vip(n *yaml.Node, path string, base vipDefaults, c *Config) Vip {
+func (d *decoder) vip(n *yaml.Node, path string, defaults Vip, c *Config) Vip {
 	// The endpoint first: defaults follow from it.
 	v := Vip{}
 	if endpoint := valueOf(n, "vip"); endpoint != nil {
@@ -34,29 +33,24 @@ func (d *decoder) vip(n *yaml.Node, path string, base vipDefaults, c *Config) Vi
 	}
 	known := v.Endpoint.IsValid()
 	if known {
-		v = base.vip(v.Endpoint, c)
+		v = newVip(v.Endpoint, defaults, c)
 	}
 	bits := v.Endpoint.Addr().BitLen()
 	if !known {
 		bits = 128
 	}
 	var reals *yaml.Node
-	ok := d.mapping(n, path, fields{
+	keys := d.vipDefaults(&v, c)
+	maps.Copy(keys, fields{
 		"vip":                func(*yaml.Node, string) {},
 		"name":               d.label(&v.Name),
 		"enabled":            d.boolean(&v.Enabled, "true", "false"),
 		"leg":                d.str(&v.Leg),
 		"prefix":             d.integer(&v.Prefix, 1, bits),
-		"scheduler":          d.scheduler(&v.Scheduler),
-		"check":              d.checkOf(&v.Check, c),
-		"initial":            d.boolean(&v.InitialUp, "up", "down"),
-		"on_fail":            d.boolean(&v.Reset, "reset", "keep"),
-		"when_empty":         d.boolean(&v.DropEmpty, "drop", "reject"),
-		"timeouts":           d.timeouts(&v.Timeouts),
 		"shares_own_address": d.boolean(&v.SharesOwnAddress, "true", "false"),
 		"reals":              func(n *yaml.Node, _ string) { reals = n },
 	})
-	if ok {
+	if d.mapping(n, path, keys) {
 		d.required(n, path, "vip", "ADDRESS:PORT/PROTOCOL")
 	}
 	if reals != nil {
