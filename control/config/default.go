@@ -6,7 +6,7 @@ import (
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
-// The defaults of the file, as docs/config.md lists them.
+// The defaults of the file; package reference tells them and tests that they are true.
 const (
 	defaultMaxIPv4   = 1 << 20
 	defaultMaxIPv6   = 1 << 18
