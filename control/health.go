@@ -178,7 +178,11 @@ func noteKey(vip loader.Endpoint, real netip.AddrPort) string {
 	return config.FormatVip(vip) + " " + real.String()
 }
 
-func (c *Controller) notesFile() string { return filepath.Join(c.RunDir, "health.json") }
+// NotesFile is the name, in the run directory, of what is known of the reals' health
+// beside the tables.
+const NotesFile = "health.json"
+
+func (c *Controller) notesFile() string { return filepath.Join(c.RunDir, NotesFile) }
 
 func (c *Controller) readNotes() map[string]note {
 	notes := map[string]note{}

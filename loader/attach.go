@@ -288,7 +288,7 @@ func (l *Loader) DetachLeg(ifindex int) error {
 	}
 	l.forgetHops(ifindex)
 	return errors.Join(l.setLegID(ifindex, 0), removeLink(l.pins.link("xdp", ifindex)),
-		removeLink(l.pins.link("tcx", ifindex)), removeFilter(ifindex))
+		removeLink(l.pins.link("tcx", ifindex)), l.pins.removeFilter(ifindex))
 }
 
 // DetachOthers ends what earlier daemons attached to interfaces that are no legs

@@ -1,6 +1,8 @@
 package loader
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -43,7 +45,7 @@ func TestUndoFilter(t *testing.T) {
 			return exec.Command("tc", "qdisc", "add", "dev", "leg", "clsact").Run()
 		}, []string{"clsact"}},
 		{"an earlier daemon's filter", func(leg *leg) error {
-			return replaceFilter(leg, l.programs.tc)
+			return l.replaceFilter(leg)
 		}, []string{"clsact", filterName}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +54,7 @@ func TestUndoFilter(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := &leg{Attachment: attempt}
-			if err := replaceFilter(now, l.programs.tc); err != nil {
+			if err := l.replaceFilter(now); err != nil {
 				t.Fatal(err)
 			}
 			if err := now.undo(); err != nil {
@@ -66,6 +68,60 @@ func TestUndoFilter(t *testing.T) {
 				if strings.Contains(shown, mark) != want {
 					t.Errorf("%s stays: %v, want %v:\n%s", mark, !want, want, shown)
 				}
+			}
+		})
+	}
+}
+
+// An uninstall removes a clsact that we made, unless others use it by then.
+func TestRemoveFilters(t *testing.T) {
+	bpffs := testBPFFS(t)
+	l := openTest(t, bpffs, 1000)
+	tc := func(args ...string) string {
+		out, err := exec.Command("tc", args...).CombinedOutput()
+		return string(out) + fmt.Sprint(err)
+	}
+	theirs := func(parent uint32) func(int) error {
+		return func(ifindex int) error {
+			f := filter(ifindex, l.programs.tc)
+			f.Parent, f.Priority, f.Name = parent, 1, "theirs"
+			return netlink.FilterAdd(f)
+		}
+	}
+	nothing := func(int) error { return nil }
+	for _, test := range []struct {
+		name          string
+		before, after func(ifindex int) error
+		stays         bool
+	}{
+		{"ours", nothing, nothing, false},
+		{"another's clsact", func(ifindex int) error { return netlink.QdiscAdd(clsact(ifindex)) }, nothing, true},
+		{"another's ingress filter", nothing, theirs(netlink.HANDLE_MIN_INGRESS), true},
+		{"another's egress filter", nothing, theirs(netlink.HANDLE_MIN_EGRESS), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			device := testDevice(t)
+			t.Cleanup(func() { _ = os.Remove(l.pins.clsact(device)) }) // namespaces number alike
+			ours := func(ifindex int) error {
+				return l.replaceFilter(&leg{Attachment: Attachment{Leg: Leg{Ifindex: ifindex}}})
+			}
+			for _, do := range []func(int) error{test.before, ours, ours, test.after} { // two lives of a daemon
+				if err := do(device); err != nil {
+					t.Fatal(err)
+				}
+			}
+			removed, err := (&Remains{path: pinDirectory(bpffs)}).removeFilters()
+			if err != nil || len(removed) != 1 {
+				t.Errorf("removed %v, %v", removed, err)
+			}
+			if shown := tc("filter", "show", "dev", "leg", "ingress"); strings.Contains(shown, fmt.Sprint("pref ", filterPriority)) {
+				t.Errorf("ours is there:\n%s", shown)
+			}
+			if shown := tc("qdisc", "show", "dev", "leg"); strings.Contains(shown, "clsact") != test.stays {
+				t.Errorf("clsact stays: %v, want %v", !test.stays, test.stays)
+			}
+			if _, err := os.Stat(l.pins.clsact(device)); err == nil {
+				t.Error("its mark is there")
 			}
 		})
 	}

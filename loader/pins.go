@@ -19,6 +19,7 @@ import (
 //	v1/maps/NAME      every map of bpf/maps.h, and the secrets of the hash
 //	v1/links/xdp-7    the XDP link of the interface with index 7
 //	v1/links/tcx-7    its TC link (kernel 6.6 on)
+//	v1/clsact/7       an empty directory: we made the interface's clsact (before 6.6)
 //
 // v1 is the layout's version.
 type pins struct {
@@ -33,25 +34,40 @@ func openPins(bpffs string) (_ *pins, err error) {
 	if err := unix.Statfs(bpffs, &stat); err != nil || uint32(stat.Type) != bpfFSMagic {
 		return nil, fmt.Errorf("%s is not a mounted bpffs: mount -t bpf bpf %s", bpffs, bpffs)
 	}
-	path := filepath.Join(bpffs, "tarpon")
-	p := &pins{layout: filepath.Join(path, fmt.Sprintf("v%d", abiVersion))}
-	for _, directory := range []string{path, p.layout, p.maps(), p.links()} {
+	path := pinDirectory(bpffs)
+	p := newPins(path)
+	for _, directory := range []string{path, p.layout, p.maps(), p.links(), p.clsacts()} {
 		if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, fmt.Errorf("make the pin directory: %w", err)
 		}
 	}
-	if p.directory, err = os.Open(path); err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(p.directory.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		p.directory.Close()
-		return nil, fmt.Errorf("%s is held by another tarpond: stop it, or give this one its own --bpffs", path)
+	if p.directory, err = lock(path); err != nil {
+		return nil, fmt.Errorf("%w: stop it, or give this one its own --bpffs", err)
 	}
 	if err := p.refuseOtherLayouts(); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+func pinDirectory(bpffs string) string { return filepath.Join(bpffs, "tarpon") }
+
+func newPins(directory string) *pins {
+	return &pins{layout: filepath.Join(directory, fmt.Sprintf("v%d", abiVersion))}
+}
+
+// lock holds the pin directory until the file is closed.
+func lock(path string) (*os.File, error) {
+	directory, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(directory.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		directory.Close()
+		return nil, fmt.Errorf("%s is held by another tarpond", path)
+	}
+	return directory, nil
 }
 
 // refuseOtherLayouts keeps this version from starting empty beside the flows of
@@ -70,8 +86,9 @@ func (p *pins) refuseOtherLayouts() error {
 	return nil
 }
 
-func (p *pins) maps() string  { return filepath.Join(p.layout, "maps") }
-func (p *pins) links() string { return filepath.Join(p.layout, "links") }
+func (p *pins) maps() string    { return filepath.Join(p.layout, "maps") }
+func (p *pins) links() string   { return filepath.Join(p.layout, "links") }
+func (p *pins) clsacts() string { return filepath.Join(p.layout, "clsact") }
 
 func (p *pins) close() error {
 	if p.directory == nil {

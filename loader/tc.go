@@ -3,6 +3,9 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -33,7 +36,7 @@ func (l *Loader) attachTC(leg *leg) error {
 		Interface: leg.Ifindex, Program: l.programs.tc, Attach: ebpf.AttachTCXIngress, Anchor: link.Head(),
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
-		return replaceFilter(leg, l.programs.tc)
+		return l.replaceFilter(leg)
 	}
 	if err != nil {
 		return err
@@ -65,34 +68,86 @@ func filter(ifindex int, program *ebpf.Program) *netlink.BpfFilter {
 	return f
 }
 
-func replaceFilter(leg *leg, program *ebpf.Program) error {
-	clsact := &netlink.GenericQdisc{
+func clsact(ifindex int) *netlink.GenericQdisc {
+	return &netlink.GenericQdisc{
 		QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: leg.Ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+			LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 		},
 		QdiscType: "clsact",
 	}
-	switch err := netlink.QdiscAdd(clsact); {
-	case err == nil:
-		leg.made = append(leg.made, func() error { return netlink.QdiscDel(clsact) })
-	case !errors.Is(err, unix.EEXIST):
+}
+
+func (l *Loader) replaceFilter(leg *leg) error {
+	made, err := l.pins.makeClsact(leg.Ifindex)
+	if err != nil {
 		return fmt.Errorf("add clsact: %w", err)
 	}
-	if findFilter(leg.Ifindex) == nil {
-		leg.made = append(leg.made, func() error { return removeFilter(leg.Ifindex) })
+	if made || findFilter(leg.Ifindex) == nil {
+		leg.made = append(leg.made, func() error { return l.pins.removeFilter(leg.Ifindex) })
 	}
-	if err := netlink.FilterReplace(filter(leg.Ifindex, program)); err != nil {
+	if err := netlink.FilterReplace(filter(leg.Ifindex, l.programs.tc)); err != nil {
 		return fmt.Errorf("add the filter: %w", err)
 	}
 	return nil
 }
 
-// removeFilter removes ours, if there is one. A clsact stays: others may use it.
-func removeFilter(ifindex int) error {
-	if f := findFilter(ifindex); f != nil {
-		return netlink.FilterDel(f)
+// makeClsact adds the qdisc unless there is one. That it is ours is marked before.
+func (p *pins) makeClsact(ifindex int) (made bool, err error) {
+	marked := os.Mkdir(p.clsact(ifindex), 0o700)
+	if marked != nil && !errors.Is(marked, os.ErrExist) {
+		return false, marked
 	}
-	return nil
+	err = netlink.QdiscAdd(clsact(ifindex))
+	if err == nil {
+		return true, nil
+	}
+	if marked == nil {
+		_ = os.Remove(p.clsact(ifindex))
+	}
+	if errors.Is(err, unix.EEXIST) {
+		err = nil
+	}
+	return false, err
+}
+
+// removeFilter removes ours, if there is one, and the clsact if we made it and
+// nobody else has a filter there.
+func (p *pins) removeFilter(ifindex int) error {
+	if f := findFilter(ifindex); f != nil {
+		if err := netlink.FilterDel(f); err != nil {
+			return fmt.Errorf("remove the filter: %w", err)
+		}
+	}
+	if _, err := os.Stat(p.clsact(ifindex)); err != nil {
+		return nil
+	}
+	if !hasFilters(ifindex) {
+		if err := netlink.QdiscDel(clsact(ifindex)); err != nil && !isGone(err) {
+			return fmt.Errorf("remove clsact: %w", err)
+		}
+	}
+	return os.Remove(p.clsact(ifindex))
+}
+
+func (p *pins) clsact(ifindex int) string { return filepath.Join(p.clsacts(), strconv.Itoa(ifindex)) }
+
+// isGone says whether there is no such device, or no such qdisc on it.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL)
+}
+
+// hasFilters says whether anybody has one in an interface's clsact.
+func hasFilters(ifindex int) bool {
+	device, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		return false
+	}
+	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+		if filters, err := netlink.FilterList(device, parent); err != nil || len(filters) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // findFilter finds ours; nil: there is none, or no device, or no clsact.

@@ -39,9 +39,10 @@ func main() {
 			&cli.StringFlag{Name: "bpffs", Value: "/sys/fs/bpf", Usage: "a mounted bpffs; pins lie in `DIR`/tarpon"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		},
+		Commands: []*cli.Command{uninstallCommand()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return cli.Exit(fmt.Sprintf("tarpond takes flags only, not %q", c.Args().First()), 2)
+				return cli.Exit(fmt.Sprintf("there is no command %q (see: tarpond --help)", c.Args().First()), 2)
 			}
 			return run(c)
 		},
@@ -102,8 +103,10 @@ func run(c *cli.Context) error {
 	if err := controller.Start(); err != nil {
 		return err
 	}
-	return serve(controller, filepath.Join(c.String("run-dir"), "tarpond.sock"), log)
+	return serve(controller, socketIn(c.String("run-dir")), log)
 }
+
+func socketIn(runDir string) string { return filepath.Join(runDir, "tarpond.sock") }
 
 // serve answers until a signal says stop.
 func serve(controller *control.Controller, socket string, log *zap.Logger) error {

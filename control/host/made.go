@@ -88,6 +88,8 @@ type Made struct {
 	// Stale: the file was of another boot or another namespace, and with them
 	// went all that it names.
 	Stale bool
+	// Elsewhere: the file is of this boot, and of another namespace, which may live.
+	Elsewhere bool
 
 	mu         sync.Mutex
 	addresses  map[madeAddressKey]MadeAddress
@@ -124,7 +126,7 @@ func OpenMade(path string) (*Made, error) {
 		return nil, fmt.Errorf("%s: version %d is not known (%d is): use the tarpond that wrote it, or move it away", path, content.Version, madeVersion)
 	}
 	if content.Boot != boot || content.Netns != netns {
-		m.Stale = true
+		m.Stale, m.Elsewhere = true, content.Boot == boot
 		return m, nil
 	}
 	m.fill(content)

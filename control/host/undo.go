@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/vishvananda/netlink"
 )
@@ -21,6 +22,9 @@ type Undone struct {
 // the errors are returned joined. No Watcher of the Host may be running: it
 // would make the neighbours anew.
 func (h *Host) Undo() (Undone, error) {
+	if h.made.Elsewhere {
+		return Undone{}, fmt.Errorf("%s is of another network namespace: do this there (nsenter --net=...), or remove the file if that namespace is gone", h.made.path)
+	}
 	var undone Undone
 	addresses, err := h.SetAddresses(nil)
 	undone.Addresses = addresses.Removed
