@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -187,5 +188,30 @@ func TestRestartKeepsHealth(t *testing.T) {
 	}
 	if states != "up down up " {
 		t.Errorf("right after a restart the reals are %s, want up down up", states)
+	}
+}
+
+// The capabilities that are asked for at the start are all that is needed, to start,
+// to forward, and to be started again.
+func TestCapabilities(t *testing.T) {
+	l := bareLab(t, lab.Options{})
+	l.Wrap = []string{"setpriv", "--bounding-set=-all,+bpf,+perfmon,+net_admin,+net_raw", "--inh-caps=-all"}
+	for n := 1; n <= lab.Reals; n++ {
+		if err := l.StartNginx(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := l.StartDaemon(); err != nil {
+			t.Fatal(err)
+		}
+		lbctl(t, l, "del-vip", vip4(), "--if-exists")
+		service(t, l, vip4())
+		if err := l.KillDaemon(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log, err := os.ReadFile(l.LogFile()); err != nil || strings.Contains(string(log), "not permitted") {
+		t.Errorf("the log says (%v):\n%s", err, log)
 	}
 }

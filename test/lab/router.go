@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +23,9 @@ func (l *Lab) LogFile() string { return filepath.Join(l.Dir, "tarpond.log") }
 
 // DaemonCommand is how the router's daemon is run.
 func (l *Lab) DaemonCommand() *exec.Cmd {
-	return l.Command("router", filepath.Join(l.Bin, "tarpond"), "--config", l.Config(),
+	return l.Command("router", append(slices.Clone(l.Wrap), filepath.Join(l.Bin, "tarpond"), "--config", l.Config(),
 		"--run-dir", filepath.Join(l.Dir, "run"), "--state-dir", filepath.Join(l.Dir, "state"),
-		"--bpffs", filepath.Join(l.Dir, "bpf"), "--log-level", "debug")
+		"--bpffs", filepath.Join(l.Dir, "bpf"), "--log-level", "debug")...)
 }
 
 // StartDaemon starts tarpond and waits until it answers.
