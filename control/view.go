@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/plan"
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
@@ -100,7 +101,7 @@ func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live 
 	for _, vip := range c.config.Vips {
 		view := api.Vip{
 			Vip: config.FormatVip(vip.Endpoint), Name: vip.Name, Enabled: vip.Enabled, Leg: vip.Leg,
-			Scheduler: vip.Scheduler, Check: checkName(vip.Check), OnFail: "keep", WhenEmpty: "reject", Reals: []api.Real{},
+			Scheduler: vip.Scheduler, Check: plan.CheckName(vip.Check), OnFail: "keep", WhenEmpty: "reject", Reals: []api.Real{},
 		}
 		if vip.Reset {
 			view.OnFail = "reset"
@@ -155,16 +156,6 @@ func (c *Controller) realView(vip config.Vip, real config.Real) api.Real {
 		view.State, view.Checked, view.Since, view.Error = upDown(h.state.Up), h.state.Checked, h.state.Since, h.state.Error
 	}
 	return view
-}
-
-func checkName(check config.Check) string {
-	if check.Name != "" {
-		return check.Name
-	}
-	if check.Type == config.CheckHTTP {
-		return "http:" + check.Path
-	}
-	return string(check.Type)
 }
 
 // Stats implements api.Controller.
