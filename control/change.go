@@ -6,87 +6,230 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/plan"
+	"github.com/tarpon-lb/tarpon/control/revision"
 	"go.uber.org/zap"
 )
 
-// change is one way from the file's bytes to others.
+// An edition is a configuration: its bytes, and what they mean on this machine.
+type edition struct {
+	file   []byte
+	config *config.Config
+}
+
+// A change is one way from an edition to the next. All changes of the configuration
+// go through one door: takeChanges.
 type change struct {
-	what string // done, as a person is told
-	edit func(file []byte) ([]byte, error)
+	api.Options
+	edit   func(file []byte) ([]byte, error)
+	title  string // of the revision, before what differs
+	author string
+
+	shares     bool // its revision may be that of others too
+	inFile     bool // the configuration file has the edited bytes already
+	leavesFile bool // the file is not to have them
+	overEdits  bool // the file may be another than the one that runs
+	overUnsure bool // a revision may wait for its confirmation
+
+	answer chan<- outcome
 }
 
-// change edits the file and makes the kernel follow. Either both have the change
-// after, or neither.
-func (c *Controller) change(ctx context.Context, o api.Options, ch change) (api.Result, error) {
-	return ask(ctx, c, func() (api.Result, error) { return c.changeNow(o, ch) })
+// An outcome is the answer to a change.
+type outcome struct {
+	api.Result
+	err error
 }
 
-func (c *Controller) changeNow(o api.Options, ch change) (api.Result, error) {
-	unchanged := api.Result{Revision: c.revision, Message: "unchanged"}
-	if edited, err := c.editedByHand(); err != nil || edited {
-		return unchanged, &api.Error{
-			Code: api.CodeConflict, File: c.ConfigFile, Remedy: "lbctl reload",
-			Message: c.ConfigFile + " was edited by hand and is not what runs; take it over first",
+// change waits until it is made, saved, and in the kernel; or refused.
+func (c *Controller) change(ctx context.Context, ch change) (api.Result, error) {
+	if ch.author == "" {
+		ch.author = api.Caller(ctx)
+	}
+	answer := make(chan outcome, 1)
+	ch.answer = answer
+	select {
+	case c.changes <- ch:
+		o := <-answer
+		return o.Result, o.err
+	case <-ctx.Done():
+		return api.Result{}, ctx.Err()
+	case <-c.ended:
+		return api.Result{}, errStopped
+	}
+}
+
+// mostTogether bounds a revision's changes, and with them how long a caller waits.
+const mostTogether = 1000
+
+// takeChanges takes a change and those that wait behind it. While a revision is being
+// saved others arrive: they share the next one.
+func (c *Controller) takeChanges(first change) {
+	waiting := []change{first}
+	for more := true; more && len(waiting) < mostTogether; {
+		select {
+		case ch := <-c.changes:
+			waiting = append(waiting, ch)
+		default:
+			more = false
 		}
 	}
-	if o.IfRevision != 0 && o.IfRevision != c.revision {
-		return unchanged, &api.Error{
-			Code:    api.CodeConflict,
-			Message: fmt.Sprintf("revision %d runs, not %d: another change came between", c.revision, o.IfRevision),
+	for len(waiting) > 0 {
+		together := 1
+		for waiting[0].shares && together < len(waiting) && waiting[together].shares {
+			together++
+		}
+		c.makeRevision(waiting[:together])
+		waiting = waiting[together:]
+	}
+}
+
+// makeRevision makes one revision of some changes, in their order, and answers each.
+// One that is refused does not keep the others.
+func (c *Controller) makeRevision(changes []change) {
+	d := draft{edition: c.edition, live: sync.OnceValue(c.liveFlows)}
+	outcomes := make([]outcome, len(changes))
+	for i, ch := range changes {
+		outcomes[i] = c.consider(ch, &d)
+	}
+	if len(d.accepted) > 0 {
+		err := c.adopt(d)
+		if err != nil && len(d.accepted) > 1 {
+			for i := range changes {
+				c.makeRevision(changes[i : i+1])
+			}
+			return
+		}
+		for i := range outcomes {
+			outcomes[i].settle(c.running, changes[i], err)
 		}
 	}
-	edited, err := ch.edit(c.file)
+	for i, ch := range changes {
+		ch.answer <- outcomes[i]
+	}
+}
+
+// A draft is the next edition, as far as it is written.
+type draft struct {
+	edition
+	accepted []change
+	made     []plan.Change
+	live     func() liveFlows
+}
+
+// consider adds a change to a draft, if that is what it should and can be.
+func (c *Controller) consider(ch change, d *draft) outcome {
+	unchanged := api.Result{Revision: c.running.Number, Message: "unchanged", Changes: []api.Change{}}
+	if err := c.refuses(ch, d); err != nil {
+		return outcome{unchanged, err}
+	}
+	file, err := ch.edit(d.file)
 	switch {
-	case errors.Is(err, config.ErrNotFound) && o.IfExists:
-		return unchanged, nil
+	case errors.Is(err, config.ErrNotFound) && ch.IfExists:
+		return outcome{unchanged, nil}
 	case err != nil:
-		return unchanged, refusal(err)
-	case bytes.Equal(edited, c.file):
-		return unchanged, nil
+		return outcome{unchanged, c.refusal(err)}
+	case bytes.Equal(file, d.file):
+		c.tookOver(ch)
+		return outcome{unchanged, nil}
 	}
-	return c.adopt(edited, o.DryRun, true, ch.what)
-}
-
-// adopt makes other bytes the running configuration; write: and the file's.
-func (c *Controller) adopt(file []byte, dryRun, write bool, what string) (api.Result, error) {
-	next, err := understand(c.ConfigFile, file, c.Host)
+	name := ch.File
+	if name == "" {
+		name = c.ConfigFile
+	}
+	next, err := understand(name, file, c.Host)
 	if err == nil {
-		err = config.ValidateChange(c.ConfigFile, c.config, next)
+		err = config.ValidateChange(name, d.config, next)
 	}
 	if err != nil {
-		return api.Result{Revision: c.revision}, refusal(err)
+		return outcome{unchanged, c.refusal(err)}
 	}
-	if dryRun {
-		return api.Result{Revision: c.revision, Changed: true, Message: "would be done: " + what}, nil
+	changes := plan.Compare(d.config, next)
+	result := told(changes, d.live())
+	result.Revision, result.Message = c.running.Number, ch.titled(result.Message)
+	if !ch.DryRun {
+		d.edition = edition{file, next}
+		d.accepted, d.made = append(d.accepted, ch), append(d.made, changes...)
 	}
-	oldFile, oldConfig := c.file, c.config
-	if write {
-		if err := writeFile(c.ConfigFile, file, 0o644); err != nil {
-			return api.Result{Revision: c.revision}, fmt.Errorf("write the configuration: %w; nothing was changed", err)
-		}
-	}
-	c.file, c.config = file, next
-	if err := c.follow(oldConfig); err != nil {
-		c.file, c.config = oldFile, oldConfig
-		c.complain("go back to the old configuration", c.follow(next))
-		if write {
-			c.complain("write the old configuration back", writeFile(c.ConfigFile, oldFile, 0o644))
-		}
-		return api.Result{Revision: c.revision}, fmt.Errorf("%w; revision %d goes on", err, c.revision)
-	}
-	c.revision++
-	c.complain("note the revision", saveRevision(c.StateDir, c.revision, file))
-	c.Log.Info("configuration changed", zap.Int("revision", c.revision), zap.String("what", what))
-	return api.Result{
-		Revision: c.revision, Changed: true, Message: fmt.Sprintf("revision %d: %s", c.revision, what),
-	}, nil
+	return outcome{result, nil}
 }
 
-// follow makes machine and kernel as the configuration says.
-func (c *Controller) follow(old *config.Config) error {
+func (ch change) titled(message string) string {
+	if ch.title == "" {
+		return message
+	}
+	return ch.title + ": " + message
+}
+
+// settle is the answer after the revision was made, or was not.
+func (o *outcome) settle(running revision.Revision, ch change, err error) {
+	switch {
+	case o.err != nil || ch.DryRun:
+		return
+	case err != nil && o.Changed:
+		*o = outcome{api.Result{Revision: running.Number, Changes: []api.Change{}}, fmt.Errorf("%w; revision %d goes on", err, running.Number)}
+		return
+	}
+	o.Revision = running.Number
+	if o.Changed {
+		o.Message = fmt.Sprintf("revision %d: %s", running.Number, o.Message)
+	}
+	if !running.ConfirmBy.IsZero() {
+		o.Message += fmt.Sprintf("\nit is rolled back at %s unless you confirm it: lbctl confirm", running.ConfirmBy.Format(time.TimeOnly))
+	}
+}
+
+// adopt makes a draft the running edition: the kernel has it, and the file too.
+func (c *Controller) adopt(d draft) error {
+	old, ch := c.edition, d.accepted[0]
+	save := revision.Save{
+		Revision: revision.Revision{Author: d.authors(), What: ch.titled(plan.Summary(d.made))},
+		File:     d.file, KeepsFile: ch.inFile || ch.leavesFile,
+		Follow: func() error { return c.run(d.edition) },
+		Back:   func() { c.complain("go back to the old configuration", c.run(old)) },
+	}
+	if ch.Confirm > 0 {
+		save.ConfirmBy = time.Now().Add(ch.Confirm).Round(0)
+	}
+	saved, err := c.revisions.Save(save)
+	if err != nil {
+		return err
+	}
+	c.running = saved
+	c.tookOver(ch)
+	c.awaitConfirmation()
+	c.tell()
+	c.Log.Info("configuration changed", zap.Int("revision", saved.Number), zap.String("author", saved.Author), zap.String("what", saved.What))
+	return nil
+}
+
+// tookOver ends what was told of a file that did not run.
+func (c *Controller) tookOver(ch change) {
+	if ch.inFile && !ch.DryRun && c.broken != nil {
+		c.broken = nil
+		c.tell()
+	}
+}
+
+func (d draft) authors() string {
+	var list []string
+	for _, ch := range d.accepted {
+		if !slices.Contains(list, ch.author) {
+			list = append(list, ch.author)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// run makes machine and kernel as an edition says.
+func (c *Controller) run(e edition) error {
+	old := c.config
+	c.edition, c.config = e, e.config
 	c.watch()
 	if !slices.Equal(old.Legs, c.config.Legs) {
 		if err := c.attachLegs(); err != nil {
@@ -97,142 +240,4 @@ func (c *Controller) follow(old *config.Config) error {
 		}
 	}
 	return c.converge()
-}
-
-// refusal says in the API's words why a change was refused.
-func refusal(err error) error {
-	var faults *config.Errors
-	switch {
-	case errors.As(err, &faults):
-		told := &api.Error{Code: api.CodeInvalid, Message: faults.Error(), File: faults.File}
-		for _, f := range faults.List {
-			told.Faults = append(told.Faults, api.Fault{
-				Line: f.Line, Column: f.Column, Path: f.Path, Message: f.Message, Remedy: f.Remedy,
-			})
-		}
-		return told
-	case errors.Is(err, config.ErrExists):
-		return &api.Error{Code: api.CodeExists, Message: err.Error()}
-	case errors.Is(err, config.ErrNotFound):
-		return &api.Error{Code: api.CodeMissing, Message: err.Error()}
-	}
-	return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
-}
-
-// AddVip implements api.Controller.
-func (c *Controller) AddVip(ctx context.Context, vip api.NewVip, o api.Options) (api.Result, error) {
-	var reals []config.NewReal
-	for _, real := range vip.Reals {
-		reals = append(reals, config.NewReal{Real: real.Real, Settings: realSettings(real.RealSettings)})
-	}
-	return c.change(ctx, o, change{
-		what: fmt.Sprintf("vip %s added", vip.Vip),
-		edit: func(file []byte) ([]byte, error) {
-			return config.AddVip(file, vip.Vip, vipSettings(vip.VipSettings), reals)
-		},
-	})
-}
-
-// EditVip implements api.Controller.
-func (c *Controller) EditVip(ctx context.Context, vip string, s api.VipSettings, o api.Options) (api.Result, error) {
-	return c.change(ctx, o, change{
-		what: fmt.Sprintf("vip %s changed", vip),
-		edit: func(file []byte) ([]byte, error) { return config.EditVip(file, vip, vipSettings(s)) },
-	})
-}
-
-// DeleteVip implements api.Controller.
-func (c *Controller) DeleteVip(ctx context.Context, vip string, o api.Options) (api.Result, error) {
-	return c.change(ctx, o, change{
-		what: fmt.Sprintf("vip %s deleted", vip),
-		edit: func(file []byte) ([]byte, error) { return config.DeleteVip(file, vip) },
-	})
-}
-
-// AddReal implements api.Controller.
-func (c *Controller) AddReal(ctx context.Context, vip string, real api.NewReal, o api.Options) (api.Result, error) {
-	return c.change(ctx, o, change{
-		what: fmt.Sprintf("vip %s: real %s added", vip, real.Real),
-		edit: func(file []byte) ([]byte, error) {
-			return config.AddReal(file, vip, config.NewReal{Real: real.Real, Settings: realSettings(real.RealSettings)})
-		},
-	})
-}
-
-// EditReal implements api.Controller.
-func (c *Controller) EditReal(ctx context.Context, vip, real string, s api.RealSettings, o api.Options) (api.Result, error) {
-	return c.change(ctx, o, change{
-		what: fmt.Sprintf("vip %s: real %s changed", vip, real),
-		edit: func(file []byte) ([]byte, error) { return config.EditReal(file, vip, real, realSettings(s)) },
-	})
-}
-
-// DeleteReal implements api.Controller.
-func (c *Controller) DeleteReal(ctx context.Context, vip, real string, o api.Options) (api.Result, error) {
-	return c.change(ctx, o, change{
-		what: fmt.Sprintf("vip %s: real %s deleted", vip, real),
-		edit: func(file []byte) ([]byte, error) { return config.DeleteReal(file, vip, real) },
-	})
-}
-
-// Apply implements api.Controller.
-func (c *Controller) Apply(ctx context.Context, file []byte, o api.Options) (api.Result, error) {
-	return c.change(ctx, o, change{
-		what: "the whole configuration replaced",
-		edit: func([]byte) ([]byte, error) { return file, nil },
-	})
-}
-
-// Reload implements api.Controller.
-func (c *Controller) Reload(ctx context.Context) (api.Result, error) {
-	return ask(ctx, c, func() (api.Result, error) {
-		loaded, err := Load(c.ConfigFile, c.Host)
-		if err != nil {
-			return api.Result{}, refusal(err)
-		}
-		if bytes.Equal(loaded.File, c.file) {
-			return api.Result{Revision: c.revision, Message: "unchanged"}, nil
-		}
-		return c.adopt(loaded.File, false, false, "the file taken over")
-	})
-}
-
-// Export implements api.Controller.
-func (c *Controller) Export(ctx context.Context) ([]byte, error) {
-	return ask(ctx, c, func() ([]byte, error) { return bytes.Clone(c.file), nil })
-}
-
-func vipSettings(s api.VipSettings) []config.Setting {
-	var list []config.Setting
-	list = given(list, "name", s.Name)
-	list = given(list, "enabled", s.Enabled)
-	list = given(list, "leg", s.Leg)
-	list = given(list, "scheduler", s.Scheduler)
-	list = check(list, s.Check)
-	list = given(list, "initial", s.Initial)
-	list = given(list, "on_fail", s.OnFail)
-	return given(list, "when_empty", s.WhenEmpty)
-}
-
-func realSettings(s api.RealSettings) []config.Setting {
-	var list []config.Setting
-	list = given(list, "name", s.Name)
-	list = given(list, "weight", s.Weight)
-	list = given(list, "enabled", s.Enabled)
-	return check(list, s.Check)
-}
-
-// given adds a key that the request has.
-func given[T any](list []config.Setting, key string, value *T) []config.Setting {
-	if value == nil {
-		return list
-	}
-	return append(list, config.Setting{Key: key, Value: fmt.Sprint(*value)})
-}
-
-func check(list []config.Setting, value *string) []config.Setting {
-	if value == nil {
-		return list
-	}
-	return append(list, config.CheckSetting(*value))
 }

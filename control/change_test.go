@@ -1,15 +1,19 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/disk"
+	"github.com/tarpon-lb/tarpon/control/revision"
 )
 
 func TestRefusal(t *testing.T) {
@@ -34,7 +38,7 @@ func TestRefusal(t *testing.T) {
 		if err := refusal(test.err); !errors.As(err, &told) {
 			t.Fatalf("%v is told as %v", test.err, err)
 		}
-		if diff := cmp.Diff(test.want, *told); diff != "" {
+		if diff := gocmp.Diff(test.want, *told); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -42,41 +46,77 @@ func TestRefusal(t *testing.T) {
 
 // What ends a change before anything is touched.
 func TestChangeThatIsNone(t *testing.T) {
-	file := []byte("a")
 	to := func(text string, err error) change {
-		return change{"done", func([]byte) ([]byte, error) { return []byte(text), err }}
+		return change{edit: func([]byte) ([]byte, error) { return []byte(text), err }}
 	}
+	with := func(ch change, change func(*change)) change { change(&ch); return ch }
 	missing := fmt.Errorf("vip b: %w", config.ErrNotFound)
+	waits := revision.Revision{Number: 7, ConfirmBy: time.Now().Add(time.Hour)}
 	for _, test := range []struct {
-		name   string
-		disk   string
-		o      api.Options
-		change change
-		code   string // "": unchanged
+		name    string
+		disk    string
+		change  change
+		running revision.Revision
+		broken  error
+		code    string // "": unchanged
 	}{
-		{"the same", "a", api.Options{}, to("a", nil), ""},
-		{"deleted already", "a", api.Options{IfExists: true}, to("", missing), ""},
-		{"nothing to delete", "a", api.Options{}, to("", missing), api.CodeMissing},
-		{"exists", "a", api.Options{IfExists: true}, to("", config.ErrExists), api.CodeExists},
-		{"edited by hand", "b", api.Options{}, to("c", nil), api.CodeConflict},
-		{"this revision", "a", api.Options{IfRevision: 7}, to("a", nil), ""},
-		{"another revision", "a", api.Options{IfRevision: 6}, to("a", nil), api.CodeConflict},
+		{name: "the same", change: to("a", nil)},
+		{name: "deleted already", change: with(to("", missing), func(c *change) { c.IfExists = true })},
+		{name: "nothing to delete", change: to("", missing), code: api.CodeMissing},
+		{name: "exists", change: with(to("", config.ErrExists), func(c *change) { c.IfExists = true }), code: api.CodeExists},
+		{name: "edited by hand", disk: "b", change: to("c", nil), code: api.CodeConflict},
+		{name: "planned over edits", disk: "b", change: with(to("a", nil), func(c *change) { c.overEdits = true })},
+		{name: "broken at the start", broken: errors.New("no"), change: to("c", nil), code: api.CodeConflict},
+		{name: "reloaded", broken: errors.New("no"), change: with(to("a", nil), func(c *change) { c.overEdits, c.inFile = true, true })},
+		{name: "this revision", change: with(to("a", nil), func(c *change) { c.IfRevision = 7 })},
+		{name: "another revision", change: with(to("a", nil), func(c *change) { c.IfRevision = 6 }), code: api.CodeConflict},
+		{name: "one waits to be confirmed", running: waits, change: to("c", nil), code: api.CodeConflict},
+		{name: "decided about", running: waits, change: with(to("a", nil), func(c *change) { c.overUnsure = true })},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &Controller{Options: Options{ConfigFile: filepath.Join(t.TempDir(), "f")}, file: file, revision: 7}
-			if err := os.WriteFile(c.ConfigFile, []byte(test.disk), 0o644); err != nil {
+			dir := t.TempDir()
+			c := &Controller{
+				Options: Options{ConfigFile: filepath.Join(dir, "f")}, edition: edition{file: []byte("a")},
+				running: revision.Revision{Number: 7}, broken: test.broken,
+			}
+			if test.running.Number != 0 {
+				c.running = test.running
+			}
+			var err error
+			if c.revisions, err = revision.Open(disk.Disk{}, dir, c.ConfigFile); err != nil {
 				t.Fatal(err)
 			}
-			result, err := c.changeNow(test.o, test.change)
-			if diff := cmp.Diff(api.Result{Revision: 7, Message: "unchanged"}, result); diff != "" {
+			if err := os.WriteFile(c.ConfigFile, []byte(cmp.Or(test.disk, "a")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			o := c.consider(test.change, &draft{edition: c.edition})
+			if diff := gocmp.Diff(api.Result{Revision: 7, Message: "unchanged", Changes: []api.Change{}}, o.Result); diff != "" {
 				t.Error(diff)
 			}
 			var told *api.Error
-			errors.As(err, &told)
-			if test.code == "" && err != nil || test.code != "" && (told == nil || told.Code != test.code) {
-				t.Errorf("%v, want code %q", err, test.code)
+			errors.As(o.err, &told)
+			if test.code == "" && o.err != nil || test.code != "" && (told == nil || told.Code != test.code) {
+				t.Errorf("%v, want code %q", o.err, test.code)
+			}
+			if test.change.inFile && c.broken != nil {
+				t.Error("the file that was taken over is broken still")
 			}
 		})
+	}
+}
+
+func TestEditedByHand(t *testing.T) {
+	c := &Controller{Options: Options{ConfigFile: filepath.Join(t.TempDir(), "f")}, edition: edition{file: []byte("a")}}
+	if _, err := c.editedByHand(); err == nil {
+		t.Error("no error without a file")
+	}
+	for text, want := range map[string]bool{"a": false, "a ": true} {
+		if err := os.WriteFile(c.ConfigFile, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.editedByHand(); err != nil || got != want {
+			t.Errorf("%q: edited %v (%v)", text, got, err)
+		}
 	}
 }
 
@@ -92,12 +132,12 @@ func TestSettings(t *testing.T) {
 	})
 	want := []config.Setting{{Key: "name"}, {Key: "enabled", Value: "false"}, {Key: "leg", Value: "wan"}, {Key: "scheduler", Value: "rr"},
 		config.CheckSetting("tcp"), {Key: "initial", Value: "up"}, {Key: "on_fail", Value: "reset"}, {Key: "when_empty", Value: "drop"}}
-	if diff := cmp.Diff(want, vip); diff != "" {
+	if diff := gocmp.Diff(want, vip); diff != "" {
 		t.Error(diff)
 	}
 	real := realSettings(api.RealSettings{Name: ptr("web1"), Weight: ptr(0), Enabled: ptr(true), Check: ptr("http:/up")})
 	want = []config.Setting{{Key: "name", Value: "web1"}, {Key: "weight", Value: "0"}, {Key: "enabled", Value: "true"}, config.CheckSetting("http:/up")}
-	if diff := cmp.Diff(want, real); diff != "" {
+	if diff := gocmp.Diff(want, real); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
 	"go.uber.org/zap"
@@ -25,6 +26,8 @@ type Options struct {
 	Loader     *loader.Loader
 	Host       *host.Host
 	Log        *zap.Logger
+	// Tell is given a line for the service manager's status; may be nil.
+	Tell func(line string)
 }
 
 // A Controller owns the router's state. One goroutine, Run's, reads and writes it;
@@ -32,15 +35,19 @@ type Options struct {
 type Controller struct {
 	Options
 	requests chan func()
+	changes  chan change
 	ended    chan struct{}
 	started  time.Time
 
 	checks  *healthcheck.Set[checkKey]
 	watcher *host.Watcher
 
-	file     []byte         // the running configuration's bytes
-	config   *config.Config // what they mean here: every vip has its leg
-	revision int
+	edition     edition        // that runs
+	config      *config.Config // the edition's: what is in force
+	revisions   *revision.Store
+	running     revision.Revision // it is
+	broken      error             // why the file is not what runs
+	unconfirmed *time.Timer       // until the running revision is rolled back
 
 	have   loader.Tables // what the kernel has
 	free   map[loader.BackendID]bool
@@ -59,15 +66,17 @@ const sweepInterval = 10 * time.Second
 // New returns a Controller for a configuration that Load read. Nothing is touched
 // before Start.
 func New(o Options, loaded Loaded) *Controller {
-	return &Controller{
-		Options: o, requests: make(chan func()), ended: make(chan struct{}), started: time.Now(),
-		checks: healthcheck.NewSet[checkKey](),
-		file:   loaded.File, config: loaded.Config, revision: loadRevision(o.StateDir, loaded.File),
+	c := &Controller{
+		Options: o, requests: make(chan func()), changes: make(chan change), ended: make(chan struct{}), started: time.Now(),
+		checks:  healthcheck.NewSet[checkKey](),
+		edition: edition{loaded.File, loaded.Config}, config: loaded.Config, revisions: loaded.Revisions, broken: loaded.Broken,
 		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
-		settle: time.NewTimer(time.Hour),
+		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour),
 	}
+	c.complain("the configuration file is not what runs", loaded.Broken)
+	return c
 }
 
 // Start makes the kernel as the configuration says: sysctls, programs on the legs,
@@ -81,6 +90,7 @@ func (c *Controller) Start() error {
 	if err := c.checkCapacity(); err != nil {
 		return err
 	}
+	c.recallRevision()
 	c.recallHealth()
 	if err := c.attachLegs(); err != nil {
 		return err
@@ -94,6 +104,7 @@ func (c *Controller) Start() error {
 		return err
 	}
 	c.sweepFlows()
+	c.tell()
 	return nil
 }
 
@@ -122,6 +133,10 @@ func (c *Controller) Run(ctx context.Context) error {
 			return nil
 		case request := <-c.requests:
 			request()
+		case first := <-c.changes:
+			c.takeChanges(first)
+		case <-c.unconfirmed.C:
+			c.rollBackUnconfirmed()
 		case event := <-c.checks.Events():
 			c.takeHealth(drained(event, c.checks.Events()))
 		case change := <-c.watcher.Changes():

@@ -2,32 +2,56 @@ package control
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/disk"
 	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
-// Loaded is a configuration file that was read.
+// Loaded is the configuration that a router starts with.
 type Loaded struct {
-	File   []byte
-	Config *config.Config
+	File      []byte
+	Config    *config.Config
+	Revisions *revision.Store
+	// Broken is why not the file runs, but the last revision; usually nil.
+	Broken error
 }
 
-// Load reads a configuration file and finds its place on this machine. The error
-// may be a *config.Errors.
-func Load(path string, h *host.Host) (Loaded, error) {
+// Load reads the configuration file and the revisions in the state directory, and
+// finds the configuration's place on this machine. For a file that is broken or
+// missing the last revision stands in. If there is none either, the error is the
+// file's, maybe a *config.Errors. Nothing is written.
+func Load(path, stateDir string, h *host.Host) (Loaded, error) {
+	store, err := revision.Open(disk.Disk{}, filepath.Join(stateDir, "revisions"), path)
+	if err != nil {
+		return Loaded{}, err
+	}
+	loaded := Loaded{Revisions: store}
+	loaded.File, loaded.Config, err = read(path, h)
+	if last := store.Last(); err != nil && last.Number > 0 {
+		loaded.Broken = err
+		if loaded.File, err = store.File(last.Number); err == nil {
+			loaded.Config, err = understand(path, loaded.File, h)
+		}
+		if err != nil {
+			return Loaded{}, loaded.Broken
+		}
+	}
+	return loaded, err
+}
+
+func read(path string, h *host.Host) ([]byte, *config.Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Loaded{}, fmt.Errorf("read the configuration: %w", err)
+		return nil, nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	parsed, err := understand(path, data, h)
-	return Loaded{data, parsed}, err
+	return data, parsed, err
 }
 
 // understand parses a file's bytes for this machine.
@@ -69,71 +93,5 @@ func (c *Controller) editedByHand() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !bytes.Equal(data, c.file), nil
-}
-
-// writeFile replaces a file's content: at every moment it is the old one or the new
-// one. Owner and mode of an existing file are kept, and a symlink is followed.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name())
-	defer temporary.Close()
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-		if err := copyOwner(temporary, info); err != nil {
-			return err
-		}
-	}
-	if _, err := temporary.Write(data); err != nil {
-		return err
-	}
-	if err := errors.Join(temporary.Chmod(mode), temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return err
-	}
-	directory, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer directory.Close()
-	return directory.Sync()
-}
-
-// revisionNote is what the state directory remembers of the running revision.
-type revisionNote struct {
-	Revision int         `json:"revision"`
-	File     config.Hash `json:"file"`
-}
-
-func revisionFile(stateDir string) string { return filepath.Join(stateDir, "revision.json") }
-
-// loadRevision is the file's revision: the last one if its bytes are the same, else
-// the next.
-func loadRevision(stateDir string, file []byte) int {
-	var last revisionNote
-	data, err := os.ReadFile(revisionFile(stateDir))
-	if err != nil || json.Unmarshal(data, &last) != nil {
-		last = revisionNote{}
-	}
-	if last.File == config.HashOf(file) {
-		return last.Revision
-	}
-	_ = saveRevision(stateDir, last.Revision+1, file)
-	return last.Revision + 1
-}
-
-func saveRevision(stateDir string, revision int, file []byte) error {
-	data, err := json.Marshal(revisionNote{revision, config.HashOf(file)})
-	if err != nil {
-		return err
-	}
-	return writeFile(revisionFile(stateDir), data, 0o644)
+	return !bytes.Equal(data, c.edition.file), nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/disk"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
 	"go.uber.org/zap"
@@ -200,7 +201,7 @@ func (c *Controller) writeNotes() {
 	}
 	data, err := json.Marshal(notes)
 	if err == nil {
-		err = writeFile(c.notesFile(), data, 0o600)
+		err = disk.Disk{}.Replace(c.notesFile(), data, 0o600)
 	}
 	c.complain("write health.json", err)
 }

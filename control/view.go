@@ -20,7 +20,7 @@ func (c *Controller) status() (api.Status, error) {
 		return api.Status{}, err
 	}
 	s := api.Status{
-		Version: c.Version, Revision: c.revision, Problems: []string{}, Started: c.started, Legs: c.legViews(),
+		Version: c.Version, Revision: c.running.Number, Problems: []string{}, Started: c.started, Legs: c.legViews(),
 		Flows: api.Capacity{
 			IPv4:  api.Table{Flows: c.sweep.Flows4, Max: c.config.Flows.MaxIPv4, Slots: capacity.Slots4},
 			IPv6:  api.Table{Flows: c.sweep.Flows6, Max: c.config.Flows.MaxIPv6, Slots: capacity.Slots6},
@@ -32,9 +32,7 @@ func (c *Controller) status() (api.Status, error) {
 			s.Problems = append(s.Problems, fmt.Sprintf("leg %s (%s) is down", leg.Name, leg.Interface))
 		}
 	}
-	if edited, err := c.editedByHand(); err != nil || edited {
-		s.Problems = append(s.Problems, c.ConfigFile+" was edited by hand; take it over: lbctl reload")
-	}
+	s.Problems = append(s.Problems, c.fileProblems()...)
 	for _, vip := range c.config.Vips {
 		if !vip.Enabled {
 			continue

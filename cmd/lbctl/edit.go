@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 
@@ -27,7 +24,12 @@ func printResult(c *cli.Context, result api.Result, err error) error {
 	if err != nil {
 		return err
 	}
-	return print(c, result, func(r api.Result) string { return r.Message + "\n" })
+	return print(c, result, func(r api.Result) string {
+		if c.Bool("dry-run") {
+			return planText(r)
+		}
+		return r.Message + "\n"
+	})
 }
 
 func vipFlags() []cli.Flag {
@@ -180,69 +182,6 @@ func deleteReal() *cli.Command {
 			}
 			result, err := client(c).DeleteReal(c.Context, c.Args().First(), c.Args().Get(1), options(c))
 			return printResult(c, result, err)
-		},
-	}
-}
-
-func apply() *cli.Command {
-	return &cli.Command{
-		Name: "apply", Usage: "replace the whole configuration by a file",
-		Flags: changeFlags(&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE`, or - for standard input"}),
-		Action: func(c *cli.Context) error {
-			if err := arguments(c); err != nil {
-				return err
-			}
-			if c.String("file") == "" {
-				return usageError{errors.New("--file is missing (see: lbctl apply --help)")}
-			}
-			data, err := readInput(c.String("file"))
-			if err != nil {
-				return err
-			}
-			result, err := client(c).Apply(c.Context, data, options(c))
-			return printResult(c, result, err)
-		},
-	}
-}
-
-func readInput(name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(os.Stdin)
-	}
-	return os.ReadFile(name)
-}
-
-func reload() *cli.Command {
-	return &cli.Command{
-		Name: "reload", Usage: "take over a configuration file that was edited by hand", Flags: []cli.Flag{output()},
-		Action: func(c *cli.Context) error {
-			if err := arguments(c); err != nil {
-				return err
-			}
-			result, err := client(c).Reload(c.Context)
-			return printResult(c, result, err)
-		},
-	}
-}
-
-func export() *cli.Command {
-	return &cli.Command{
-		Name: "export", Usage: "print the configuration that runs", Flags: []cli.Flag{output()},
-		Action: func(c *cli.Context) error {
-			if err := arguments(c); err != nil {
-				return err
-			}
-			data, err := client(c).Export(c.Context)
-			if err != nil {
-				return err
-			}
-			return print(c, struct {
-				File string `json:"file"`
-			}{string(data)}, func(struct {
-				File string `json:"file"`
-			}) string {
-				return string(data)
-			})
 		},
 	}
 }

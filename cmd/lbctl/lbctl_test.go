@@ -26,6 +26,7 @@ type router struct {
 	vips    []api.Vip
 	flows   []api.Flow
 	changes []string
+	answer  *api.Result // to a change; nil: done
 	err     error
 }
 
@@ -54,6 +55,9 @@ func (r *router) change(what string, o api.Options, settings ...any) (api.Result
 		what += " " + string(data)
 	}
 	r.changes = append(r.changes, what)
+	if r.answer != nil {
+		return *r.answer, r.err
+	}
 	return api.Result{Revision: 8, Changed: true, Message: "revision 8: done"}, r.err
 }
 
@@ -85,8 +89,28 @@ func (r *router) Apply(_ context.Context, file []byte, o api.Options) (api.Resul
 	return r.change("apply "+string(file), o)
 }
 
-func (r *router) Reload(context.Context) (api.Result, error) {
-	return r.change("reload", api.Options{})
+func (r *router) Plan(_ context.Context, file []byte, o api.Options) (api.Result, error) {
+	return r.change("plan "+string(file), o)
+}
+
+func (r *router) Confirm(context.Context) (api.Result, error) {
+	return r.change("confirm", api.Options{})
+}
+
+func (r *router) Rollback(_ context.Context, revision int, o api.Options) (api.Result, error) {
+	return r.change(fmt.Sprint("rollback ", revision), o)
+}
+
+func (r *router) Reload(_ context.Context, o api.Options) (api.Result, error) {
+	return r.change("reload", o)
+}
+
+func (r *router) History(context.Context) ([]api.Revision, error) {
+	return []api.Revision{{Revision: 41, SHA256: "a1b2c3d4", Author: "0 root", What: strings.Repeat("vip added; ", 9)}}, r.err
+}
+
+func (r *router) RevisionFile(_ context.Context, revision int) ([]byte, error) {
+	return fmt.Appendf(nil, "legs: {}\nvips: []\n# %d", revision), r.err
 }
 
 // lbctl runs a command against the router.
@@ -136,7 +160,7 @@ func TestChanges(t *testing.T) {
 		{"add-vip 192.0.2.1:80 10.0.0.1", ""},
 		{"add-vip 192.0.2.1:80 -o xml", ""},
 		{"add-vip 192.0.2.1:80 --weight 3", ""},
-		{"edit-vip shop --enabled=false --dry-run", `edit vip shop {"enabled":false} {"dryRun":true}`},
+		{"edit-vip shop --enabled=false", `edit vip shop {"enabled":false} {}`},
 		{"edit-vip shop --enabled --name=", `edit vip shop {"name":"","enabled":true} {}`},
 		{"del-vip shop --if-exists --if-revision 7", `delete vip shop {"ifRevision":7,"ifExists":true}`},
 		{"del-vip shop --if-revision seven", ""},
@@ -145,9 +169,15 @@ func TestChanges(t *testing.T) {
 		{"edit-real shop web1 --weight 0", `edit real shop web1 {"weight":0} {}`},
 		{"edit-real shop web1 --enabled=false --check none --name web2", `edit real shop web1 {"name":"web2","enabled":false,"check":"none"} {}`},
 		{"del-real shop web1", `delete real shop web1 {}`},
-		{"apply -f " + file, `apply legs: {} {}`},
-		{"apply --dry-run --file=" + file, `apply legs: {} {"dryRun":true}`},
+		{"apply -f " + file, `apply legs: {} {"file":"` + file + `"}`},
+		{"apply --confirm 5m --if-revision 7 --file=" + file, `apply legs: {} {"ifRevision":7,"file":"` + file + `","confirm":300000000000}`},
+		{"apply --confirm 0s --file=" + file, ""},
 		{"apply", ""},
+		{"plan", ""},
+		{"confirm", `confirm {}`},
+		{"rollback 41 --if-revision 43", `rollback 41 {"ifRevision":43}`},
+		{"rollback last", ""},
+		{"rollback", ""},
 		{"reload", `reload {}`},
 		{"reload now", ""},
 	} {
@@ -161,6 +191,36 @@ func TestChanges(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{test.want}, r.changes); diff != "" || code != 0 || stdout != "revision 8: done\n" || stderr != "" {
 			t.Errorf("%s: exit code %d, said %q, %q; asked: %s", test.args, code, stdout, stderr, diff)
+		}
+	}
+}
+
+// What would be done is told line by line; a plan's exit code says whether anything is.
+func TestPlans(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("legs: {}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	changes := api.Result{Changed: true, Flows: 1204, FlowsTouched: 12, Changes: []api.Change{
+		{Text: "vip shop: real 10.0.0.13:8080 added"}, {Text: "vip shop: real 10.0.0.12:8080 removed", FlowsTouched: 12},
+	}}
+	const told = "vip shop: real 10.0.0.13:8080 added\nvip shop: real 10.0.0.12:8080 removed; 12 flows touched\nnow 12 of 1204 flows would be touched\n"
+	for _, test := range []struct {
+		args   string
+		answer api.Result
+		code   int
+		says   string
+	}{
+		{"plan -f " + file, changes, exitChanges, told},
+		{"plan -f " + file, api.Result{}, 0, "no change\n"},
+		{"plan -f " + file, api.Result{Changed: true}, exitChanges, "nothing changes but comments, order or layout\nnow 0 of 0 flows would be touched\n"},
+		{"apply --dry-run -f " + file, changes, 0, told},
+		{"edit-vip shop --enabled=false --dry-run", changes, 0, told},
+		{"rollback 41 --dry-run", api.Result{}, 0, "no change\n"},
+	} {
+		r := &router{answer: &test.answer}
+		if code, stdout, stderr := r.lbctl(t, strings.Fields(test.args)...); code != test.code || stdout != test.says || stderr != "" {
+			t.Errorf("%s: exit code %d, want %d; said %q, %q", test.args, code, test.code, stdout, stderr)
 		}
 	}
 }
@@ -192,6 +252,16 @@ func TestShowing(t *testing.T) {
 		{"status please", exitUsage, "one argument too many"},
 		{"export", 0, "legs: {}\n"},
 		{"export -o json", 0, `"file": "legs: {}\n"`},
+		{"history", 0, "41    a1b2c3 0001-01-01 00:00 0 root     vip added; vip added; vip added; vip...\n"},
+		{"history -o json", 0, `"sha256": "a1b2c3d4"`},
+		{"diff 41", 0, "--- revision 41\n+++ the one that runs\n@@ -1,3 +1 @@\n legs: {}\n-vips: []\n-# 41\n\\ No newline at end of file\n"},
+		{"diff 41 41", 0, ""},
+		{"diff 41 42", 0, "-# 41\n\\ No newline at end of file\n+# 42\n\\ No newline at end of file\n"},
+		{"diff 41 42 -o json", 0, `"from": "revision 41"`},
+		{"diff", exitUsage, "A is missing"},
+		{"diff 1 2 3", exitUsage, `"3" is one argument too many`},
+		{"diff one", exitUsage, "no revision's number"},
+		{"history please", exitUsage, "one argument too many"},
 		{"version", 0, "lbctl "},
 		{"--version", 0, "lbctl version "},
 		{"", 0, "drives a Tarpon router"},
@@ -212,7 +282,7 @@ func TestShowing(t *testing.T) {
 		t.Errorf("with a problem: exit code %d, %q, %q", code, stdout, stderr)
 	}
 	r.err = errors.New("no memory")
-	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "del-vip shop"} {
+	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "history", "diff 41", "rollback 41", "confirm", "del-vip shop"} {
 		if code, _, stderr := r.lbctl(t, strings.Fields(command)...); code != exitRefused || stderr != "lbctl: no memory\n" {
 			t.Errorf("%s that fails: exit code %d, %q", command, code, stderr)
 		}

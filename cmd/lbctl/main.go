@@ -16,10 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit codes; 0 is success. 3 is kept for a plan that has changes.
+// Exit codes; 0 is success.
 const (
 	exitRefused     = 1 // or failed; of status: something is wrong
 	exitUsage       = 2
+	exitChanges     = 3 // of a plan
 	exitUnreachable = 4
 )
 
@@ -58,6 +59,8 @@ func report(w io.Writer, err error, asJSON bool) int {
 		return 0
 	case errors.Is(err, errTold):
 		return exitRefused
+	case errors.Is(err, errChanges):
+		return exitChanges
 	}
 	if !asJSON {
 		fmt.Fprintln(w, "lbctl:", err)
@@ -88,7 +91,8 @@ func newApp() *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	commands := []*cli.Command{
 		addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
-		vips(), status(), flows(), stats(), apply(), reload(), export(),
+		vips(), status(), flows(), stats(),
+		plan(), apply(), confirm(), reload(), export(), history(), diff(), rollback(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, "lbctl", version.String())
 			return nil

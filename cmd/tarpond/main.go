@@ -84,7 +84,7 @@ func run(c *cli.Context) error {
 		return err
 	}
 	defer machine.Close()
-	loaded, err := control.Load(c.String("config"), machine)
+	loaded, err := control.Load(c.String("config"), c.String("state-dir"), machine)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,7 @@ func run(c *cli.Context) error {
 	controller := control.New(control.Options{
 		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
 		Version: version.String(), Loader: kernel, Host: machine, Log: log,
+		Tell: func(line string) { _, _ = daemon.SdNotify(false, "STATUS="+line) },
 	}, loaded)
 	if err := controller.Start(); err != nil {
 		return err
@@ -149,7 +150,7 @@ func reloadOnHangup(ctx context.Context, controller *control.Controller, log *za
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			if result, err := controller.Reload(ctx); err != nil {
+			if result, err := controller.Reload(ctx, api.Options{}); err != nil {
 				log.Error("reload", zap.Error(err))
 			} else {
 				log.Info("reload", zap.String("result", result.Message))

@@ -83,9 +83,34 @@ func (f *fake) Apply(_ context.Context, file []byte, o Options) (Result, error) 
 	return result, f.err
 }
 
-func (f *fake) Reload(context.Context) (Result, error) {
-	f.note("reload")
+func (f *fake) Plan(_ context.Context, file []byte, o Options) (Result, error) {
+	f.note("plan %s %s", file, o.File)
 	return result, f.err
+}
+
+func (f *fake) Confirm(context.Context) (Result, error) {
+	f.note("confirm")
+	return result, f.err
+}
+
+func (f *fake) Rollback(_ context.Context, revision int, o Options) (Result, error) {
+	f.note("rollback %d %v", revision, o.DryRun)
+	return result, f.err
+}
+
+func (f *fake) Reload(_ context.Context, o Options) (Result, error) {
+	f.note("reload %v", o.DryRun)
+	return result, f.err
+}
+
+func (f *fake) History(context.Context) ([]Revision, error) {
+	f.note("history")
+	return []Revision{{Revision: 41, Author: "0 root"}}, f.err
+}
+
+func (f *fake) RevisionFile(_ context.Context, revision int) ([]byte, error) {
+	f.note("file of revision %d", revision)
+	return []byte("legs: # old\n"), f.err
 }
 
 func (f *fake) Export(context.Context) ([]byte, error) {
@@ -126,28 +151,40 @@ var calls = []struct {
 	{"status", func(ctx context.Context, c *Client) (any, error) { return c.Status(ctx) }, Status{Version: "1", Problems: []string{"p"}}},
 	{"vips", func(ctx context.Context, c *Client) (any, error) { return c.Vips(ctx) }, []Vip{{Vip: "192.0.2.1:80/tcp"}}},
 	{"stats", func(ctx context.Context, c *Client) (any, error) { return c.Stats(ctx) }, Stats{XDP: []Count{{"flow_hit", 3}}}},
-	{"add vip 192.0.2.1:80 rr 2 {DryRun:true IfRevision:6 IfExists:false}", func(ctx context.Context, c *Client) (any, error) {
+	{"add vip 192.0.2.1:80 rr 2 {DryRun:true IfRevision:6 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.AddVip(ctx, NewVip{Vip: "192.0.2.1:80", VipSettings: VipSettings{Scheduler: ptr("rr")}, Reals: make([]NewReal, 2)}, Options{DryRun: true, IfRevision: 6})
 	}, result},
-	{"edit vip [2001:db8::1]:53/udp shop <nil> {DryRun:false IfRevision:0 IfExists:false}", func(ctx context.Context, c *Client) (any, error) {
+	{"edit vip [2001:db8::1]:53/udp shop <nil> {DryRun:false IfRevision:0 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.EditVip(ctx, "[2001:db8::1]:53/udp", VipSettings{Name: ptr("shop")}, Options{})
 	}, result},
-	{"delete vip 192.0.2.1:80/tcp {DryRun:false IfRevision:0 IfExists:true}", func(ctx context.Context, c *Client) (any, error) {
+	{"delete vip 192.0.2.1:80/tcp {DryRun:false IfRevision:0 IfExists:true File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.DeleteVip(ctx, "192.0.2.1:80/tcp", Options{IfExists: true})
 	}, result},
-	{"add real shop 10.0.0.1 0 {DryRun:false IfRevision:0 IfExists:false}", func(ctx context.Context, c *Client) (any, error) {
+	{"add real shop 10.0.0.1 0 {DryRun:false IfRevision:0 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.AddReal(ctx, "shop", NewReal{Real: "10.0.0.1", RealSettings: RealSettings{Weight: ptr(0)}}, Options{})
 	}, result},
-	{"edit real shop [2001:db8::2]:53 false {DryRun:false IfRevision:0 IfExists:false}", func(ctx context.Context, c *Client) (any, error) {
+	{"edit real shop [2001:db8::2]:53 false {DryRun:false IfRevision:0 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.EditReal(ctx, "shop", "[2001:db8::2]:53", RealSettings{Enabled: ptr(false)}, Options{})
 	}, result},
-	{"delete real a?b#c%d/.. 10.0.0.1/%2f {DryRun:false IfRevision:0 IfExists:false}", func(ctx context.Context, c *Client) (any, error) {
+	{"delete real a?b#c%d/.. 10.0.0.1/%2f {DryRun:false IfRevision:0 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.DeleteReal(ctx, "a?b#c%d/..", "10.0.0.1/%2f", Options{})
 	}, result},
-	{"apply legs: {} {DryRun:true IfRevision:0 IfExists:false}", func(ctx context.Context, c *Client) (any, error) {
+	{"apply legs: {} {DryRun:true IfRevision:0 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.Apply(ctx, []byte("legs: {}"), Options{DryRun: true})
 	}, result},
-	{"reload", func(ctx context.Context, c *Client) (any, error) { return c.Reload(ctx) }, result},
+	{"apply legs: {} {DryRun:false IfRevision:0 IfExists:false File:next.yaml Confirm:5m0s}", func(ctx context.Context, c *Client) (any, error) {
+		return c.Apply(ctx, []byte("legs: {}"), Options{File: "next.yaml", Confirm: 5 * time.Minute})
+	}, result},
+	{"plan legs: {} next.yaml", func(ctx context.Context, c *Client) (any, error) {
+		return c.Plan(ctx, []byte("legs: {}"), Options{File: "next.yaml"})
+	}, result},
+	{"confirm", func(ctx context.Context, c *Client) (any, error) { return c.Confirm(ctx) }, result},
+	{"rollback 41 true", func(ctx context.Context, c *Client) (any, error) {
+		return c.Rollback(ctx, 41, Options{DryRun: true})
+	}, result},
+	{"reload true", func(ctx context.Context, c *Client) (any, error) { return c.Reload(ctx, Options{DryRun: true}) }, result},
+	{"history", func(ctx context.Context, c *Client) (any, error) { return c.History(ctx) }, []Revision{{Revision: 41, Author: "0 root"}}},
+	{"file of revision 41", func(ctx context.Context, c *Client) (any, error) { return c.RevisionFile(ctx, 41) }, []byte("legs: # old\n")},
 	{"export", func(ctx context.Context, c *Client) (any, error) { return c.Export(ctx) }, []byte("legs: # mine\n")},
 	{"flows {Vip:shop Real: Client:10.0.0.0/8 State:established}", func(ctx context.Context, c *Client) (any, error) {
 		return collect(c.Flows(ctx, FlowFilter{Vip: "shop", Client: "10.0.0.0/8", State: "established"}))

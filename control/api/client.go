@@ -89,14 +89,43 @@ func (c *Client) Apply(ctx context.Context, file []byte, o Options) (Result, err
 	return call[Result](ctx, c, "PUT", "/v1/config", o.query(), file)
 }
 
+// Plan says what Apply would do.
+func (c *Client) Plan(ctx context.Context, file []byte, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/config/plan", o.query(), file)
+}
+
+// Confirm keeps what was applied to be confirmed.
+func (c *Client) Confirm(ctx context.Context) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/config/confirm", nil, nil)
+}
+
+// Rollback makes a new revision of an old one's file.
+func (c *Client) Rollback(ctx context.Context, revision int, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", revisionPath(revision)+"/rollback", o.query(), nil)
+}
+
 // Reload takes the file over as it is now.
-func (c *Client) Reload(ctx context.Context) (Result, error) {
-	return call[Result](ctx, c, "POST", "/v1/config/reload", nil, nil)
+func (c *Client) Reload(ctx context.Context, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/config/reload", o.query(), nil)
 }
 
 // Export is the configuration that runs, as its file is written.
-func (c *Client) Export(ctx context.Context) ([]byte, error) {
-	response, err := c.send(ctx, "GET", "/v1/config", nil, nil)
+func (c *Client) Export(ctx context.Context) ([]byte, error) { return c.file(ctx, "/v1/config") }
+
+// History lists the revisions that are kept, the oldest first.
+func (c *Client) History(ctx context.Context) ([]Revision, error) {
+	return call[[]Revision](ctx, c, "GET", "/v1/revisions", nil, nil)
+}
+
+// RevisionFile is a revision's file.
+func (c *Client) RevisionFile(ctx context.Context, revision int) ([]byte, error) {
+	return c.file(ctx, revisionPath(revision))
+}
+
+func revisionPath(revision int) string { return "/v1/revisions/" + strconv.Itoa(revision) }
+
+func (c *Client) file(ctx context.Context, path string) ([]byte, error) {
+	response, err := c.send(ctx, "GET", path, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +174,12 @@ func (o Options) query() url.Values {
 	}
 	if o.IfRevision != 0 {
 		q.Set("ifRevision", strconv.Itoa(o.IfRevision))
+	}
+	if o.File != "" {
+		q.Set("file", o.File)
+	}
+	if o.Confirm > 0 {
+		q.Set("confirm", o.Confirm.String())
 	}
 	return q
 }

@@ -31,9 +31,14 @@ type Controller interface {
 	EditReal(ctx context.Context, vip, real string, s RealSettings, o Options) (Result, error)
 	DeleteReal(ctx context.Context, vip, real string, o Options) (Result, error)
 
+	Plan(ctx context.Context, file []byte, o Options) (Result, error)
 	Apply(ctx context.Context, file []byte, o Options) (Result, error)
-	Reload(ctx context.Context) (Result, error)
+	Confirm(ctx context.Context) (Result, error)
+	Rollback(ctx context.Context, revision int, o Options) (Result, error)
+	Reload(ctx context.Context, o Options) (Result, error)
 	Export(ctx context.Context) ([]byte, error)
+	History(ctx context.Context) ([]Revision, error)
+	RevisionFile(ctx context.Context, revision int) ([]byte, error)
 }
 
 const maxBody = 16 << 20
@@ -69,10 +74,16 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("POST /v1/vips/{vip}/reals", answer(change(s.addReal)))
 	mux.HandleFunc("PATCH /v1/vips/{vip}/reals/{real}", answer(change(s.editReal)))
 	mux.HandleFunc("DELETE /v1/vips/{vip}/reals/{real}", answer(change(s.deleteReal)))
-	mux.HandleFunc("GET /v1/config", s.export)
+	mux.HandleFunc("GET /v1/config", file(s.export))
 	mux.HandleFunc("PUT /v1/config", answer(change(s.apply)))
-	mux.HandleFunc("POST /v1/config/reload", answer(s.reload))
+	mux.HandleFunc("POST /v1/config/plan", answer(change(s.plan)))
+	mux.HandleFunc("POST /v1/config/reload", answer(change(s.reload)))
+	mux.HandleFunc("POST /v1/config/confirm", answer(s.confirm))
+	mux.HandleFunc("GET /v1/revisions", answer(s.history))
+	mux.HandleFunc("GET /v1/revisions/{revision}", file(s.revisionFile))
+	mux.HandleFunc("POST /v1/revisions/{revision}/rollback", answer(change(s.rollback)))
 	return &http.Server{
+		ConnContext:       withCaller,
 		Handler:           http.MaxBytesHandler(mux, maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -148,6 +159,10 @@ func options(query url.Values) (o Options, err error) {
 			var revision uint64
 			revision, err = strconv.ParseUint(value, 10, 31)
 			o.IfRevision = int(revision)
+		case "file":
+			o.File = value
+		case "confirm":
+			o.Confirm, err = duration(value)
 		default:
 			err = errors.New("it is not known")
 		}
@@ -156,6 +171,15 @@ func options(query url.Values) (o Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+// duration reads a time to wait.
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("%q is no time to wait, such as 5m", text)
+	}
+	return d, err
 }
 
 func notUnderstood(err error) error {
@@ -169,7 +193,10 @@ func notUnderstood(err error) error {
 func (s *server) status(r *http.Request) (Status, error) { return s.c.Status(r.Context()) }
 func (s *server) vips(r *http.Request) ([]Vip, error)    { return s.c.Vips(r.Context()) }
 func (s *server) stats(r *http.Request) (Stats, error)   { return s.c.Stats(r.Context()) }
-func (s *server) reload(r *http.Request) (Result, error) { return s.c.Reload(r.Context()) }
+
+func (s *server) history(r *http.Request) ([]Revision, error) { return s.c.History(r.Context()) }
+func (s *server) confirm(r *http.Request) (Result, error)     { return s.c.Confirm(r.Context()) }
+func (s *server) export(r *http.Request) ([]byte, error)      { return s.c.Export(r.Context()) }
 
 func (s *server) addVip(r *http.Request, o Options) (Result, error) {
 	vip, err := read[NewVip](r)
@@ -219,14 +246,53 @@ func (s *server) apply(r *http.Request, o Options) (Result, error) {
 	return s.c.Apply(r.Context(), data, o)
 }
 
-func (s *server) export(w http.ResponseWriter, r *http.Request) {
-	data, err := s.c.Export(r.Context())
+func (s *server) plan(r *http.Request, o Options) (Result, error) {
+	data, err := io.ReadAll(r.Body)
 	if err != nil {
-		fail(w, err)
-		return
+		return Result{}, notUnderstood(err)
 	}
-	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(data)
+	return s.c.Plan(r.Context(), data, o)
+}
+
+func (s *server) reload(r *http.Request, o Options) (Result, error) {
+	return s.c.Reload(r.Context(), o)
+}
+
+func revision(r *http.Request) (int, error) {
+	number, err := strconv.Atoi(r.PathValue("revision"))
+	if err != nil {
+		return 0, &Error{Code: CodeInvalid, Message: fmt.Sprintf("%q is no revision's number", r.PathValue("revision"))}
+	}
+	return number, nil
+}
+
+func (s *server) rollback(r *http.Request, o Options) (Result, error) {
+	number, err := revision(r)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.c.Rollback(r.Context(), number, o)
+}
+
+func (s *server) revisionFile(r *http.Request) ([]byte, error) {
+	number, err := revision(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.c.RevisionFile(r.Context(), number)
+}
+
+// file makes a handler of a function: its value as a configuration, or its error.
+func file(f func(*http.Request) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		data, err := f(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(data)
+	}
 }
 
 // flows writes one JSON object a line, as they are read: a million are never held.

@@ -143,6 +143,10 @@ type Options struct {
 	IfRevision int  `json:"ifRevision,omitempty"` // 0: whatever it is
 	// IfExists: deleting what is not there is no fault.
 	IfExists bool `json:"ifExists,omitempty"`
+	// File is what the caller calls a configuration that it sends.
+	File string `json:"file,omitempty"`
+	// Confirm: it is rolled back unless it is confirmed within that time. 0: no.
+	Confirm time.Duration `json:"confirm,omitempty"`
 }
 
 // VipSettings are a vip's keys; nil ones are not touched.
@@ -178,12 +182,40 @@ type NewVip struct {
 	Reals []NewReal `json:"reals,omitempty"`
 }
 
-// A Result says what a change did.
+// A Result says what a change did, or with DryRun would do.
 type Result struct {
 	Revision int `json:"revision"`
 	// Changed is false if all was so already.
-	Changed bool   `json:"changed"`
-	Message string `json:"message"`
+	Changed bool     `json:"changed"`
+	Message string   `json:"message"`
+	Changes []Change `json:"changes"`
+	// Flows of all vips, and those of them that the change ends or moves: now.
+	Flows        int `json:"flows"`
+	FlowsTouched int `json:"flowsTouched"`
+}
+
+// A Change is one difference between two configurations.
+type Change struct {
+	Action  string   `json:"action"` // added, removed, changed
+	Vip     string   `json:"vip,omitempty"`
+	Real    string   `json:"real,omitempty"`
+	Subject string   `json:"subject"` // in words
+	Details []string `json:"details,omitempty"`
+	Text    string   `json:"text"` // all of it in words
+	// FlowsTouched by it, now.
+	FlowsTouched int `json:"flowsTouched"`
+}
+
+// A Revision is a configuration that ran; the last one runs.
+type Revision struct {
+	Revision int       `json:"revision"`
+	SHA256   string    `json:"sha256"`
+	Parent   string    `json:"parent,omitempty"` // its SHA-256
+	Author   string    `json:"author"`           // "UID NAME", or file: somebody wrote into it
+	Time     time.Time `json:"time"`
+	What     string    `json:"what"`
+	// ConfirmBy: it is rolled back then unless it is confirmed.
+	ConfirmBy time.Time `json:"confirmBy,omitzero"`
 }
 
 // An Error is why something was refused.

@@ -61,7 +61,7 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("no configuration", func(t *testing.T) {
 		cmd := l.DaemonCommand()
-		cmd.Args = append(cmd.Args, "--config", "/nonexistent.yaml")
+		cmd.Args = append(cmd.Args, "--state-dir", t.TempDir(), "--config", "/nonexistent.yaml")
 		says(t, refused(t, cmd, 78), "/nonexistent.yaml")
 	})
 	t.Run("wrong configuration", func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := l.DaemonCommand()
-		cmd.Args = append(cmd.Args, "--config", file)
+		cmd.Args = append(cmd.Args, "--state-dir", t.TempDir(), "--config", file)
 		says(t, refused(t, cmd, 78), file, "300.0.0.1")
 	})
 	t.Run("interface does not exist", func(t *testing.T) {

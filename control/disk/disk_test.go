@@ -1,4 +1,4 @@
-package control
+package disk
 
 import (
 	"os"
@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-func TestWriteFile(t *testing.T) {
+func TestReplace(t *testing.T) {
 	write := func(t *testing.T, path, text string) {
 		t.Helper()
-		if err := writeFile(path, []byte(text), 0o640); err != nil {
+		if err := (Disk{}).Replace(path, []byte(text), 0o640); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,57 +83,14 @@ func TestWriteFile(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(dir, "full"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := writeFile(dir, []byte("new"), 0o644); err == nil {
+		if err := (Disk{}).Replace(dir, []byte("new"), 0o644); err == nil {
 			t.Error("a directory was replaced")
 		}
 		if entries, _ := os.ReadDir(filepath.Dir(dir)); len(entries) != 1 {
 			t.Errorf("left behind: %v", entries)
 		}
-		if err := writeFile(filepath.Join(dir, "nowhere", "f"), nil, 0o644); err == nil {
+		if err := (Disk{}).Replace(filepath.Join(dir, "nowhere", "f"), nil, 0o644); err == nil {
 			t.Error("written to nowhere")
 		}
 	})
-}
-
-func TestRevisionIsRemembered(t *testing.T) {
-	dir := t.TempDir()
-	note := revisionFile(dir)
-	is := func(what, file string, want int) {
-		t.Helper()
-		if got := loadRevision(dir, []byte(file)); got != want {
-			t.Errorf("%s: revision %d, want %d", what, got, want)
-		}
-	}
-	is("at first", "a", 1)
-	is("a restart", "a", 1)
-	is("edited between", "b", 2)
-	is("a restart after", "b", 2)
-	if err := saveRevision(dir, 41, []byte("c")); err != nil {
-		t.Fatal(err)
-	}
-	is("a change by lbctl", "c", 41)
-	is("edited back", "b", 42)
-	if err := os.WriteFile(note, []byte(`{"revision": 9, "file": 1}`), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	is("a broken note", "b", 1)
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	is("nowhere to note it", "b", 1)
-}
-
-func TestEditedByHand(t *testing.T) {
-	c := &Controller{Options: Options{ConfigFile: filepath.Join(t.TempDir(), "f")}, file: []byte("a")}
-	if _, err := c.editedByHand(); err == nil {
-		t.Error("no error without a file")
-	}
-	for text, want := range map[string]bool{"a": false, "a ": true} {
-		if err := os.WriteFile(c.ConfigFile, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := c.editedByHand(); err != nil || got != want {
-			t.Errorf("%q: edited %v (%v)", text, got, err)
-		}
-	}
 }
