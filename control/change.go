@@ -202,6 +202,7 @@ func (c *Controller) adopt(d draft) error {
 	}
 	c.running = saved
 	c.tookOver(ch)
+	c.forgetRemoved()
 	c.awaitConfirmation()
 	c.tell()
 	c.Log.Info("configuration changed", zap.Int("revision", saved.Number), zap.String("author", saved.Author), zap.String("what", saved.What))
@@ -229,7 +230,8 @@ func (d draft) authors() string {
 // run makes machine and kernel as an edition says.
 func (c *Controller) run(e edition) error {
 	old := c.config
-	c.edition, c.config = e, e.config
+	c.edition, c.config = e, c.inForce(e.config)
+	c.awaitDeadlines()
 	c.watch()
 	if !slices.Equal(old.Legs, c.config.Legs) {
 		if err := c.attachLegs(); err != nil {

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/disk"
 	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/operational"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
@@ -42,12 +45,15 @@ type Controller struct {
 	checks  *healthcheck.Set[checkKey]
 	watcher *host.Watcher
 
-	edition     edition        // that runs
-	config      *config.Config // the edition's: what is in force
+	edition     edition // that runs, as it is written
 	revisions   *revision.Store
 	running     revision.Revision // it is
 	broken      error             // why the file is not what runs
 	unconfirmed *time.Timer       // until the running revision is rolled back
+
+	operational *operational.State
+	deadline    *time.Timer    // of the next drain that ends
+	config      *config.Config // the edition's, with the operational state: what is in force
 
 	have   loader.Tables // what the kernel has
 	free   map[loader.BackendID]bool
@@ -73,8 +79,12 @@ func New(o Options, loaded Loaded) *Controller {
 		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
-		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour),
+		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), deadline: time.NewTimer(time.Hour),
 	}
+	var err error
+	c.operational, err = operational.Open(disk.Disk{}, filepath.Join(o.StateDir, "state.json"))
+	c.complain("start without an operational state", err)
+	c.config = c.inForce(loaded.Config)
 	c.complain("the configuration file is not what runs", loaded.Broken)
 	return c
 }
@@ -104,6 +114,7 @@ func (c *Controller) Start() error {
 		return err
 	}
 	c.sweepFlows()
+	c.awaitDeadlines()
 	c.tell()
 	return nil
 }
@@ -137,6 +148,9 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.takeChanges(first)
 		case <-c.unconfirmed.C:
 			c.rollBackUnconfirmed()
+		case <-c.deadline.C:
+			c.complain("cut the flows of drained reals", c.convergeTables())
+			c.awaitDeadlines()
 		case event := <-c.checks.Events():
 			c.takeHealth(drained(event, c.checks.Events()))
 		case change := <-c.watcher.Changes():

@@ -62,7 +62,7 @@ func (c *Controller) endRemovedVips(old loader.Tables) {
 	c.Log.Info("vips removed", zap.Int("vips", len(removed)), zap.Int("flows_ended", ended))
 }
 
-// wish is the configuration with health.
+// wish is the configuration with health and the operational state.
 func (c *Controller) wish() []plan.Vip {
 	var vips []plan.Vip
 	for _, v := range c.config.Vips {
@@ -74,9 +74,14 @@ func (c *Controller) wish() []plan.Vip {
 			DropEmpty: v.DropEmpty, Reset: v.Reset,
 		}
 		for _, r := range v.Reals {
-			if r.Enabled {
-				vip.Reals = append(vip.Reals, plan.Real{Address: r.Address, Weight: r.Weight, Up: c.isUp(v, r)})
+			if !r.Enabled {
+				continue
 			}
+			real := plan.Real{Address: r.Address, Weight: r.Weight, Up: c.isUp(v, r)}
+			if drained, cut := c.drained(v, r.Address); drained {
+				real.Weight, real.Cut = 0, cut
+			}
+			vip.Reals = append(vip.Reals, real)
 		}
 		vips = append(vips, vip)
 	}

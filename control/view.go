@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/operational"
 	"github.com/tarpon-lb/tarpon/control/plan"
 	"github.com/tarpon-lb/tarpon/loader"
 )
@@ -33,6 +34,9 @@ func (c *Controller) status() (api.Status, error) {
 		}
 	}
 	s.Problems = append(s.Problems, c.fileProblems()...)
+	for _, d := range c.decisions {
+		s.Decisions = append(s.Decisions, d)
+	}
 	for _, vip := range c.config.Vips {
 		if !vip.Enabled {
 			continue
@@ -46,7 +50,9 @@ func (c *Controller) status() (api.Status, error) {
 			s.Reals++
 			if c.isUp(vip, real) {
 				s.RealsUp++
-				usable += min(real.Weight, 1)
+				if drained, _ := c.drained(vip, real.Address); !drained {
+					usable += min(real.Weight, 1)
+				}
 			}
 		}
 		if usable == 0 {
@@ -95,11 +101,16 @@ func (c *Controller) backendIDs() map[checkKey]loader.BackendID {
 
 func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live map[loader.BackendID]loader.Live) []api.Vip {
 	ids := c.backendIDs()
+	decisions := map[operational.Target][]api.Decision{}
+	for target, d := range c.decisions {
+		decisions[target] = append(decisions[target], d)
+	}
 	views := []api.Vip{}
 	for _, vip := range c.config.Vips {
 		view := api.Vip{
 			Vip: config.FormatVip(vip.Endpoint), Name: vip.Name, Enabled: vip.Enabled, Leg: vip.Leg,
 			Scheduler: vip.Scheduler, Check: plan.CheckName(vip.Check), OnFail: "keep", WhenEmpty: "reject", Reals: []api.Real{},
+			Decisions: decisions[operational.Target{Vip: vip.Endpoint}],
 		}
 		if vip.Reset {
 			view.OnFail = "reset"
@@ -117,6 +128,7 @@ func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live 
 				}
 				r.Active, r.Inactive = live[id].Established, live[id].Other
 			}
+			r.Decisions = decisions[operational.Target{Vip: vip.Endpoint, Real: real.Address}]
 			view.Reals = append(view.Reals, r)
 		}
 		views = append(views, view)

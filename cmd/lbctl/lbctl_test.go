@@ -89,6 +89,28 @@ func (r *router) Apply(_ context.Context, file []byte, o api.Options) (api.Resul
 	return r.change("apply "+string(file), o)
 }
 
+// decided notes what was decided for the time being.
+func (r *router) decided(what ...any) (api.Operated, error) {
+	r.changes = append(r.changes, strings.TrimSpace(fmt.Sprintln(what...)))
+	return api.Operated{Changed: true, Message: "revision 8: done"}, r.err
+}
+
+func (r *router) Drain(_ context.Context, vip, real string, deadline time.Duration) (api.Operated, error) {
+	return r.decided("drain", vip, real, deadline)
+}
+
+func (r *router) Undrain(_ context.Context, vip, real string) (api.Operated, error) {
+	return r.decided("undrain", vip, real)
+}
+
+func (r *router) Disable(_ context.Context, vip, real string) (api.Operated, error) {
+	return r.decided("disable", vip, real)
+}
+
+func (r *router) Enable(_ context.Context, vip, real string) (api.Operated, error) {
+	return r.decided("enable", vip, real)
+}
+
 func (r *router) Plan(_ context.Context, file []byte, o api.Options) (api.Result, error) {
 	return r.change("plan "+string(file), o)
 }
@@ -172,6 +194,17 @@ func TestChanges(t *testing.T) {
 		{"apply -f " + file, `apply legs: {} {"file":"` + file + `"}`},
 		{"apply --confirm 5m --if-revision 7 --file=" + file, `apply legs: {} {"ifRevision":7,"file":"` + file + `","confirm":300000000000}`},
 		{"apply --confirm 0s --file=" + file, ""},
+		{"drain shop web1", "drain shop web1 0s"},
+		{"drain shop web1 --deadline 10m", "drain shop web1 10m0s"},
+		{"drain shop web1 --deadline 0s", ""},
+		{"drain shop", ""},
+		{"undrain shop web1", "undrain shop web1"},
+		{"undrain shop", ""},
+		{"disable shop", "disable shop"},
+		{"disable shop web1", "disable shop web1"},
+		{"disable", ""},
+		{"enable shop", "enable shop"},
+		{"enable shop web1 web2", ""},
 		{"apply", ""},
 		{"plan", ""},
 		{"confirm", `confirm {}`},
@@ -282,7 +315,7 @@ func TestShowing(t *testing.T) {
 		t.Errorf("with a problem: exit code %d, %q, %q", code, stdout, stderr)
 	}
 	r.err = errors.New("no memory")
-	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "history", "diff 41", "rollback 41", "confirm", "del-vip shop"} {
+	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "history", "diff 41", "rollback 41", "confirm", "drain shop web1", "enable shop", "del-vip shop"} {
 		if code, _, stderr := r.lbctl(t, strings.Fields(command)...); code != exitRefused || stderr != "lbctl: no memory\n" {
 			t.Errorf("%s that fails: exit code %d, %q", command, code, stderr)
 		}

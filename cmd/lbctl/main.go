@@ -91,6 +91,7 @@ func newApp() *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	commands := []*cli.Command{
 		addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
+		drain(), undrain(), disable(), enable(),
 		vips(), status(), flows(), stats(),
 		plan(), apply(), confirm(), reload(), export(), history(), diff(), rollback(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {

@@ -22,6 +22,9 @@ func vipTable(vips []api.Vip) string {
 		if !vip.Enabled {
 			line += "  disabled"
 		}
+		for _, d := range vip.Decisions {
+			line += " by " + d.Author
+		}
 		fmt.Fprintln(&b, line)
 		for _, real := range vip.Reals {
 			fmt.Fprintf(&b, "  -> %-31s %6d %10d %9d  %s\n", real.Real, real.Weight, real.Active, real.Inactive, realState(real))
@@ -31,6 +34,29 @@ func vipTable(vips []api.Vip) string {
 }
 
 func realState(real api.Real) string {
+	state := ownState(real)
+	for _, d := range real.Decisions {
+		if d.State == "drained" {
+			state = strings.TrimPrefix(state+", "+drainText(d), "up, ")
+		} else {
+			state += " by " + d.Author
+		}
+	}
+	return state
+}
+
+func drainText(d api.Decision) string {
+	text := fmt.Sprintf("drained, %d flows left", d.FlowsLeft)
+	if d.Deadline.IsZero() {
+		return text
+	}
+	if time.Now().After(d.Deadline) {
+		return text + ", being reset"
+	}
+	return text + ", until " + d.Deadline.Local().Format(time.TimeOnly)
+}
+
+func ownState(real api.Real) string {
 	switch {
 	case real.State == "down" && real.Error != "":
 		return "down (" + real.Error + ")"
@@ -105,7 +131,11 @@ func statusText(s api.Status) string {
 		fmt.Fprintln(&b, "all is well")
 	}
 	fmt.Fprintf(&b, "tarpond %s, up %s, revision %d\n", s.Version, time.Since(s.Started).Round(time.Second), s.Revision)
-	fmt.Fprintf(&b, "%d vips, %d reals, %d of them usable\n\n", s.Vips, s.Reals, s.RealsUp)
+	fmt.Fprintf(&b, "%d vips, %d reals, %d of them usable\n", s.Vips, s.Reals, s.RealsUp)
+	for _, d := range s.Decisions {
+		fmt.Fprintln(&b, decisionText(d))
+	}
+	fmt.Fprintln(&b)
 	fmt.Fprintf(&b, "%-10s %-15s %-8s %s\n", "Leg", "Interface", "Role", "Mode")
 	for _, leg := range s.Legs {
 		mode, note := leg.Mode, leg.Reason
@@ -126,6 +156,20 @@ func statusText(s api.Status) string {
 	}
 	fmt.Fprintf(&b, "%d MiB; %d moved, %d evicted, %d found no slot\n", s.Flows.Bytes>>20, s.Flows.Moved, s.Flows.Evicted, s.Flows.Full)
 	return b.String()
+}
+
+// decisionText is a line about what an operator decided for the time being.
+func decisionText(d api.Decision) string {
+	text := "vip " + d.Vip
+	if d.Real != "" {
+		text += ": real " + d.Real
+	}
+	if d.State == "drained" {
+		text += ": " + drainText(d)
+	} else {
+		text += ": " + d.State
+	}
+	return fmt.Sprintf("%s (%s, %s)", text, d.Author, d.Since.Local().Format("2006-01-02 15:04"))
 }
 
 func statsText(s api.Stats, all bool) string {

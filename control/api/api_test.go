@@ -83,6 +83,28 @@ func (f *fake) Apply(_ context.Context, file []byte, o Options) (Result, error) 
 	return result, f.err
 }
 
+func (f *fake) Drain(_ context.Context, vip, real string, deadline time.Duration) (Operated, error) {
+	f.note("drain %s %s %s", vip, real, deadline)
+	return operated, f.err
+}
+
+func (f *fake) Undrain(_ context.Context, vip, real string) (Operated, error) {
+	f.note("undrain %s %s", vip, real)
+	return operated, f.err
+}
+
+func (f *fake) Disable(_ context.Context, vip, real string) (Operated, error) {
+	f.note("disable %s %q", vip, real)
+	return operated, f.err
+}
+
+func (f *fake) Enable(_ context.Context, vip, real string) (Operated, error) {
+	f.note("enable %s %q", vip, real)
+	return operated, f.err
+}
+
+var operated = Operated{Changed: true, Message: "vip shop disabled", FlowsLeft: 12}
+
 func (f *fake) Plan(_ context.Context, file []byte, o Options) (Result, error) {
 	f.note("plan %s %s", file, o.File)
 	return result, f.err
@@ -178,6 +200,15 @@ var calls = []struct {
 	{"plan legs: {} next.yaml", func(ctx context.Context, c *Client) (any, error) {
 		return c.Plan(ctx, []byte("legs: {}"), Options{File: "next.yaml"})
 	}, result},
+	{"drain shop [2001:db8::2]:53 10m0s", func(ctx context.Context, c *Client) (any, error) {
+		return c.Drain(ctx, "shop", "[2001:db8::2]:53", 10*time.Minute)
+	}, operated},
+	{"drain shop web1 0s", func(ctx context.Context, c *Client) (any, error) { return c.Drain(ctx, "shop", "web1", 0) }, operated},
+	{"undrain shop web1", func(ctx context.Context, c *Client) (any, error) { return c.Undrain(ctx, "shop", "web1") }, operated},
+	{`disable 192.0.2.1:80/tcp ""`, func(ctx context.Context, c *Client) (any, error) { return c.Disable(ctx, "192.0.2.1:80/tcp", "") }, operated},
+	{`disable shop "web1"`, func(ctx context.Context, c *Client) (any, error) { return c.Disable(ctx, "shop", "web1") }, operated},
+	{`enable shop ""`, func(ctx context.Context, c *Client) (any, error) { return c.Enable(ctx, "shop", "") }, operated},
+	{`enable shop "web1"`, func(ctx context.Context, c *Client) (any, error) { return c.Enable(ctx, "shop", "web1") }, operated},
 	{"confirm", func(ctx context.Context, c *Client) (any, error) { return c.Confirm(ctx) }, result},
 	{"rollback 41 true", func(ctx context.Context, c *Client) (any, error) {
 		return c.Rollback(ctx, 41, Options{DryRun: true})

@@ -89,6 +89,31 @@ func (c *Client) Apply(ctx context.Context, file []byte, o Options) (Result, err
 	return call[Result](ctx, c, "PUT", "/v1/config", o.query(), file)
 }
 
+// Drain gives a real no new flows; after a deadline, if there is one, those left are
+// reset.
+func (c *Client) Drain(ctx context.Context, vip, real string, deadline time.Duration) (Operated, error) {
+	q := url.Values{}
+	if deadline > 0 {
+		q.Set("deadline", deadline.String())
+	}
+	return call[Operated](ctx, c, "POST", realPath(vip, real)+"/drain", q, nil)
+}
+
+// Undrain ends Drain.
+func (c *Client) Undrain(ctx context.Context, vip, real string) (Operated, error) {
+	return call[Operated](ctx, c, "POST", realPath(vip, real)+"/undrain", nil, nil)
+}
+
+// Disable takes a vip, or one of its reals, out of service.
+func (c *Client) Disable(ctx context.Context, vip, real string) (Operated, error) {
+	return call[Operated](ctx, c, "POST", targetPath(vip, real)+"/disable", nil, nil)
+}
+
+// Enable ends Disable.
+func (c *Client) Enable(ctx context.Context, vip, real string) (Operated, error) {
+	return call[Operated](ctx, c, "POST", targetPath(vip, real)+"/enable", nil, nil)
+}
+
 // Plan says what Apply would do.
 func (c *Client) Plan(ctx context.Context, file []byte, o Options) (Result, error) {
 	return call[Result](ctx, c, "POST", "/v1/config/plan", o.query(), file)
@@ -187,6 +212,14 @@ func (o Options) query() url.Values {
 func vipPath(vip string) string { return "/v1/vips/" + url.PathEscape(vip) }
 
 func realPath(vip, real string) string { return vipPath(vip) + "/reals/" + url.PathEscape(real) }
+
+// targetPath is a real's, or without one the vip's.
+func targetPath(vip, real string) string {
+	if real == "" {
+		return vipPath(vip)
+	}
+	return realPath(vip, real)
+}
 
 // call decodes the answer to a request.
 func call[T any](ctx context.Context, c *Client, method, path string, q url.Values, body any) (answer T, err error) {

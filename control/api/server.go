@@ -31,6 +31,12 @@ type Controller interface {
 	EditReal(ctx context.Context, vip, real string, s RealSettings, o Options) (Result, error)
 	DeleteReal(ctx context.Context, vip, real string, o Options) (Result, error)
 
+	// Operational state: real may be empty where a vip can be meant.
+	Drain(ctx context.Context, vip, real string, deadline time.Duration) (Operated, error)
+	Undrain(ctx context.Context, vip, real string) (Operated, error)
+	Disable(ctx context.Context, vip, real string) (Operated, error)
+	Enable(ctx context.Context, vip, real string) (Operated, error)
+
 	Plan(ctx context.Context, file []byte, o Options) (Result, error)
 	Apply(ctx context.Context, file []byte, o Options) (Result, error)
 	Confirm(ctx context.Context) (Result, error)
@@ -74,6 +80,12 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("POST /v1/vips/{vip}/reals", answer(change(s.addReal)))
 	mux.HandleFunc("PATCH /v1/vips/{vip}/reals/{real}", answer(change(s.editReal)))
 	mux.HandleFunc("DELETE /v1/vips/{vip}/reals/{real}", answer(change(s.deleteReal)))
+	mux.HandleFunc("POST /v1/vips/{vip}/disable", answer(s.operate(c.Disable)))
+	mux.HandleFunc("POST /v1/vips/{vip}/enable", answer(s.operate(c.Enable)))
+	mux.HandleFunc("POST /v1/vips/{vip}/reals/{real}/disable", answer(s.operate(c.Disable)))
+	mux.HandleFunc("POST /v1/vips/{vip}/reals/{real}/enable", answer(s.operate(c.Enable)))
+	mux.HandleFunc("POST /v1/vips/{vip}/reals/{real}/drain", answer(s.drain))
+	mux.HandleFunc("POST /v1/vips/{vip}/reals/{real}/undrain", answer(s.operate(c.Undrain)))
 	mux.HandleFunc("GET /v1/config", file(s.export))
 	mux.HandleFunc("PUT /v1/config", answer(change(s.apply)))
 	mux.HandleFunc("POST /v1/config/plan", answer(change(s.plan)))
@@ -244,6 +256,23 @@ func (s *server) apply(r *http.Request, o Options) (Result, error) {
 		return Result{}, notUnderstood(err)
 	}
 	return s.c.Apply(r.Context(), data, o)
+}
+
+func (s *server) operate(f func(ctx context.Context, vip, real string) (Operated, error)) func(*http.Request) (Operated, error) {
+	return func(r *http.Request) (Operated, error) {
+		return f(r.Context(), r.PathValue("vip"), r.PathValue("real"))
+	}
+}
+
+func (s *server) drain(r *http.Request) (Operated, error) {
+	var deadline time.Duration
+	if text := r.URL.Query().Get("deadline"); text != "" {
+		var err error
+		if deadline, err = duration(text); err != nil {
+			return Operated{}, notUnderstood(fmt.Errorf("deadline: %w", err))
+		}
+	}
+	return s.c.Drain(r.Context(), r.PathValue("vip"), r.PathValue("real"), deadline)
 }
 
 func (s *server) plan(r *http.Request, o Options) (Result, error) {

@@ -12,13 +12,35 @@ type Status struct {
 	Version  string `json:"version"`
 	Revision int    `json:"revision"`
 	// Problems are reasons to look closer; none: all is well.
-	Problems []string  `json:"problems"`
-	Legs     []Leg     `json:"legs"`
-	Flows    Capacity  `json:"flows"`
-	Vips     int       `json:"vips"`
-	Reals    int       `json:"reals"`
-	RealsUp  int       `json:"realsUp"`
-	Started  time.Time `json:"started"`
+	Problems []string `json:"problems"`
+	// Decisions of operators that stand: drains, and what is disabled.
+	Decisions []Decision `json:"decisions,omitempty"`
+	Legs      []Leg      `json:"legs"`
+	Flows     Capacity   `json:"flows"`
+	Vips      int        `json:"vips"`
+	Reals     int        `json:"reals"`
+	RealsUp   int        `json:"realsUp"`
+	Started   time.Time  `json:"started"`
+}
+
+// A Decision is an operator's, for the time being: it is not configuration.
+type Decision struct {
+	Vip    string    `json:"vip"`
+	Real   string    `json:"real,omitempty"`
+	State  string    `json:"state"` // drained, disabled
+	Author string    `json:"author"`
+	Since  time.Time `json:"since"`
+	// Deadline of a drain: flows that are left then are reset.
+	Deadline  time.Time `json:"deadline,omitzero"`
+	FlowsLeft int       `json:"flowsLeft"` // now
+}
+
+// Operated says what a decision did.
+type Operated struct {
+	// Changed is false if all was so already.
+	Changed   bool   `json:"changed"`
+	Message   string `json:"message"`
+	FlowsLeft int    `json:"flowsLeft"` // as it was made
 }
 
 // A Leg is an interface with the programs on it.
@@ -61,7 +83,9 @@ type Vip struct {
 	Check     string `json:"check"`
 	OnFail    string `json:"onFail"`
 	WhenEmpty string `json:"whenEmpty"`
-	Reals     []Real `json:"reals"`
+	// Decisions about the vip itself.
+	Decisions []Decision `json:"decisions,omitempty"`
+	Reals     []Real     `json:"reals"`
 }
 
 // A Real is a real server of a vip and how it does.
@@ -77,6 +101,8 @@ type Real struct {
 	Since   time.Time `json:"since,omitzero"`
 	Error   string    `json:"error,omitempty"`
 	NextHop string    `json:"nextHop,omitempty"` // why the FIB is asked, if it is
+	// Decisions about the real.
+	Decisions []Decision `json:"decisions,omitempty"`
 	// Active flows are established; inactive ones are all others.
 	Active   int     `json:"active"`
 	Inactive int     `json:"inactive"`

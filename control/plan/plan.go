@@ -25,6 +25,7 @@ type Real struct {
 	Address netip.AddrPort // port 0 on an any-port vip
 	Weight  int            // 0: no new flows
 	Up      bool
+	Cut     bool // its flows end at their next packet, whatever the vip says
 }
 
 // Tables are what the kernel should have for these vips. Ids are kept from have;
@@ -55,7 +56,7 @@ func Tables(have loader.Tables, vips []Vip, free func(loader.BackendID) bool) (l
 				return want, err
 			}
 			want.Backends[backend] = loader.Backend{
-				Vip: id, Real: real.Address, Down: !real.Up, Reset: vip.Reset,
+				Vip: id, Real: real.Address, Down: !real.Up || real.Cut, Reset: vip.Reset || real.Cut,
 			}
 			if real.Weight > 0 {
 				choices = append(choices, schedule.Choice{
