@@ -12,6 +12,7 @@ import (
 // Apply takes the steps in their order. It stops at the first that fails; those
 // before it stay. Steps that were taken are not lost: Tables shows them.
 func (l *Loader) Apply(steps []Step) error {
+	defer l.setLongest()
 	for _, step := range steps {
 		if err := step.apply(l); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
@@ -29,17 +30,19 @@ func (s PutVip) apply(l *Loader) error {
 	record.Address = toAddress(endpoint.Addr())
 	record.Port = networkPort(endpoint.Port())
 	record.Timeouts, record.Seconds = timeoutFields(s.Vip.Timeouts)
+	for t, ticks := range record.Timeouts { // before the first flow; Apply makes it exact
+		longest := &l.memory.limits[0].Longest[t]
+		*longest = max(*longest, ticks)
+	}
 	record.Flags = flags(s.Vip.DropEmpty, vipDropEmpty) | flags(s.Vip.RejectMidStream, vipRejectMidStream) |
 		flags(endpoint.Port() == 0, vipAnyPort) | flags(endpoint.Addr().Is6(), vipIPv6)
 	record.Protocol = uint8(endpoint.Protocol)
-	l.setLongest()
 	return nil
 }
 
 func (s DeleteVip) apply(l *Loader) error {
 	l.schedules.release(s.ID, time.Now())
 	l.memory.vips[s.ID] = xdpVip{}
-	l.setLongest()
 	return nil
 }
 

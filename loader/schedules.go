@@ -2,7 +2,6 @@ package loader
 
 import (
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -20,7 +19,9 @@ type lineRange struct {
 // words; this is read from them once.
 type scheduleLines struct {
 	used    map[VipID]lineRange
-	resting []restingRange
+	resting []restingRange // in the order in which they were released
+	taken   []bool         // by line: used or resting
+	low     uint32         // no line before is free
 }
 
 type restingRange struct {
@@ -40,36 +41,49 @@ func wordFirst(word uint64) uint32      { return uint32(word) }
 func linesFor(slots int) uint32 { return uint32((slots + slotsPerLine - 1) / slotsPerLine) }
 
 func (s *scheduleLines) open(vips []xdpVip) {
-	s.used = map[VipID]lineRange{}
+	s.used, s.taken = map[VipID]lineRange{}, make([]bool, linesTotal)
 	for id := range vips {
 		if word := vips[id].Schedule; wordSlots(word) > 0 {
-			s.used[VipID(id)] = lineRange{wordFirst(word), linesFor(wordSlots(word))}
+			r := lineRange{wordFirst(word), linesFor(wordSlots(word))}
+			s.used[VipID(id)] = r
+			s.mark(r, true)
 		}
+	}
+}
+
+func (s *scheduleLines) mark(r lineRange, taken bool) {
+	for line := r.first; line < r.first+r.count; line++ {
+		s.taken[line] = taken
+	}
+	if !taken {
+		s.low = min(s.low, r.first)
 	}
 }
 
 // take finds free lines, first fit.
 func (s *scheduleLines) take(count uint32, now time.Time) (lineRange, error) {
-	s.resting = slices.DeleteFunc(s.resting, func(r restingRange) bool { return now.After(r.until) })
-	var taken []lineRange
-	for _, r := range s.used {
-		taken = append(taken, r)
+	for len(s.resting) > 0 && now.After(s.resting[0].until) {
+		s.mark(s.resting[0].lineRange, false)
+		s.resting = s.resting[1:]
 	}
-	for _, r := range s.resting {
-		taken = append(taken, r.lineRange)
+	for s.low < linesTotal && s.taken[s.low] {
+		s.low++
 	}
-	slices.SortFunc(taken, func(a, b lineRange) int { return int(a.first) - int(b.first) })
 	free := uint32(0)
-	for _, r := range taken {
-		if r.first >= free+count {
-			break
+	for line := s.low; free < count; line++ {
+		if line == linesTotal {
+			return lineRange{}, fmt.Errorf("schedules of all vips together need more than %d slots; lower weights to smaller numbers in the same ratio", linesTotal*slotsPerLine)
 		}
-		free = max(free, r.first+r.count)
+		if free++; s.taken[line] {
+			free = 0
+		}
+		if free == count {
+			r := lineRange{line + 1 - count, count}
+			s.mark(r, true)
+			return r, nil
+		}
 	}
-	if free+count > linesTotal {
-		return lineRange{}, fmt.Errorf("schedules of all vips together need more than %d slots; lower weights to smaller numbers in the same ratio", linesTotal*slotsPerLine)
-	}
-	return lineRange{free, count}, nil
+	return lineRange{}, nil // of none
 }
 
 func (s *scheduleLines) release(id VipID, now time.Time) {
