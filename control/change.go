@@ -64,21 +64,10 @@ func (c *Controller) change(ctx context.Context, ch change) (api.Result, error) 
 	}
 }
 
-// mostTogether bounds a revision's changes, and with them how long a caller waits.
-const mostTogether = 1000
-
 // takeChanges takes a change and those that wait behind it. While a revision is being
 // saved others arrive: they share the next one.
 func (c *Controller) takeChanges(first change) {
-	waiting := []change{first}
-	for more := true; more && len(waiting) < mostTogether; {
-		select {
-		case ch := <-c.changes:
-			waiting = append(waiting, ch)
-		default:
-			more = false
-		}
-	}
+	waiting := drained(first, c.changes)
 	for len(waiting) > 0 {
 		together := 1
 		for waiting[0].shares && together < len(waiting) && waiting[together].shares {
