@@ -115,12 +115,13 @@ func (d *document) insertKey(n *yaml.Node, key string, value *yaml.Node, order [
 	if err != nil {
 		return err
 	}
+	in := d.indents() // of what is there
 	n.Content = slices.Insert(n.Content, before+2, scalar(key), value)
 	if !isBlock(n) {
 		return d.patch(patch{end, end, ", " + scalarText(key) + ": " + flowText(value)})
 	}
 	indentation := spaces(n.Column - 1)
-	lines := indentLines(d.indents().pair(key, value), indentation, indentation)
+	lines := indentLines(in.pair(key, value), indentation, indentation)
 	return d.patch(d.insertLines(d.lineEnd(end), lines))
 }
 
@@ -198,11 +199,20 @@ func (d *document) indents() indents {
 	for _, vip := range vips.Content {
 		if isBlock(vip) && len(vip.Content) > 0 {
 			in.item = min(max(vip.Column-vips.Column, 2), 8)
-			if reals := valueOf(vip, "reals"); reals != nil && isBlock(reals) && len(reals.Content) > 0 {
-				in.list = min(max(reals.Column-vip.Column, 0), 8)
+			if showsIndents(vip) {
+				in.list = min(max(valueOf(vip, "reals").Column-vip.Column, 0), 8)
 				return in
 			}
 		}
 	}
 	return in
+}
+
+// showsIndents says whether a vip has a list of reals with dashes.
+func showsIndents(vip *yaml.Node) bool {
+	if !isBlock(vip) || len(vip.Content) == 0 {
+		return false
+	}
+	reals := valueOf(vip, "reals")
+	return reals != nil && isBlock(reals) && len(reals.Content) > 0
 }

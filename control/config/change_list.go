@@ -26,9 +26,10 @@ func (d *document) add(n *yaml.Node, key string, item *yaml.Node, order []string
 		return err
 	}
 	last := d.withComments(d.lineEnd(end), list.Column)
+	in := d.indents() // of what is there
 	list.Content = append(list.Content, item)
 	indentation := spaces(list.Column - 1)
-	lines := indentLines(d.indents().blockLines(sequenceOf(0, item)), indentation, indentation)
+	lines := indentLines(in.blockLines(sequenceOf(0, item)), indentation, indentation)
 	return d.patch(d.insertLines(last, lines))
 }
 

@@ -24,6 +24,7 @@ type Config struct {
 	Vips     []Vip
 
 	places map[string]Place
+	spots  []spot // of vips, see spotsOf
 }
 
 // A Place is where a file has something; the zero value is nowhere.
@@ -36,6 +37,7 @@ func (c *Config) Place(path string) Place { return c.places[path] }
 func (c *Config) Equal(other *Config) bool {
 	a, b := *c, *other
 	a.places, b.places = nil, nil
+	a.spots, b.spots = nil, nil
 	return reflect.DeepEqual(a, b)
 }
 

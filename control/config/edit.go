@@ -141,13 +141,7 @@ func edit(data []byte, change func(*document, *Config) error) ([]byte, error) {
 // parseEdited leaves out the places of faults: nobody has seen those lines.
 func parseEdited(data []byte) (*Config, error) {
 	c, err := Parse("the change", data)
-	var list *Errors
-	if errors.As(err, &list) {
-		for i := range list.List {
-			list.List[i].Place = Place{}
-		}
-	}
-	return c, err
+	return c, withoutPlaces(err)
 }
 
 var errUnchanged = errors.New("unchanged")

@@ -53,6 +53,9 @@ func parse(data []byte) (*Config, *report) {
 		root = &yaml.Node{Kind: yaml.MappingNode}
 	}
 	d.config(root, c)
+	if len(d.list) == 0 {
+		c.spots = spotsOf(data, root)
+	}
 	d.failUnread()
 	d.validate(c)
 	return c, &d.report

@@ -290,6 +290,7 @@ func unchangedAdd(name string, c, want *Config) bool {
 func diffConfigs(a, b *Config) string {
 	x, y := *a, *b
 	x.places, y.places = nil, nil
+	x.spots, y.spots = nil, nil
 	return cmp.Diff(x, y, cmp.AllowUnexported(Config{}), cmp.Comparer(func(a, b loader.Endpoint) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b []Real) bool {
