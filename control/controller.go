@@ -151,8 +151,8 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-c.deadline.C:
 			c.complain("cut the flows of drained reals", c.convergeTables())
 			c.awaitDeadlines()
-		case event := <-c.checks.Events():
-			c.takeHealth(drained(event, c.checks.Events()))
+		case events := <-c.checks.Events():
+			c.takeHealth(events)
 		case change := <-c.watcher.Changes():
 			c.takeChange(change)
 		case <-sweep.C:

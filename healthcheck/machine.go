@@ -1,6 +1,9 @@
 package healthcheck
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A State is what is known of one server. It is a value: each result makes the
 // next one.
@@ -16,8 +19,12 @@ type State struct {
 	Error    string    // of the last failure; empty while all is well
 }
 
-// Next judges one result.
+// Next judges one result. What kept us from asking is shown, and judges nobody.
 func (s State) Next(c Config, failure error, now time.Time) State {
+	if errors.As(failure, &notAsked{}) {
+		s.Error = "not asked: " + failure.Error()
+		return s
+	}
 	first := s.Decisive && !s.Checked
 	s.Checked, s.Decisive = true, false
 	up := s.Up

@@ -1,8 +1,7 @@
 package healthcheck
 
 import (
-	"context"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,97 +25,144 @@ type Event[K comparable] struct {
 	Changed bool
 }
 
-// A Set runs checks, each in its own goroutine, and sends every result to Events.
+// A Set runs checks, and sends every new state to Events, as many at once as there
+// are: a server that stays as it is makes none. Checks with equal probe and config are asked once for all of them.
 // Update never waits for the reader of Events, so the reader may call it.
 type Set[K comparable] struct {
-	events chan Event[K]
+	events chan []Event[K]
+	wake   chan struct{} // something has changed for the goroutine
+	ended  chan struct{} // closed by Close
+	loop   sync.WaitGroup
 
 	mu      sync.Mutex
-	running map[K]*runner
-	group   sync.WaitGroup
+	engine  *engine // nil before the first check
+	watches map[K]question
+	runs    map[question]*shared[K]
+	queue   []Event[K]
 }
 
-type runner struct {
-	check  Check
-	cancel context.CancelFunc
+// A question is what may be asked once for many.
+type question struct {
+	probe  Probe
+	config Config
+}
+
+// A shared run has a state for each check: they have begun at different times.
+type shared[K comparable] struct {
+	run
+	states map[K]State
 }
 
 // NewSet returns a set without checks.
 func NewSet[K comparable]() *Set[K] {
-	return &Set[K]{events: make(chan Event[K], 64), running: map[K]*runner{}}
+	return &Set[K]{
+		events: make(chan []Event[K]), wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		watches: map[K]question{}, runs: map[question]*shared[K]{},
+	}
 }
 
-// Events is where results come from. It is never closed.
-func (s *Set[K]) Events() <-chan Event[K] { return s.events }
+// Events is where new states come from. It is never closed.
+func (s *Set[K]) Events() <-chan []Event[K] { return s.events }
 
 // Update makes the set run exactly these checks. One whose probe and config are
-// unchanged goes on undisturbed, whatever its Start says. Results of a check that
-// was stopped may still be in Events.
+// unchanged goes on undisturbed, whatever its Start says. A last event of a check that
+// was stopped may still come. Not after Close.
 func (s *Set[K]) Update(checks map[K]Check) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, r := range s.running {
-		if check, ok := checks[key]; !ok || check.Probe != r.check.Probe || check.Config != r.check.Config {
-			r.cancel()
-			delete(s.running, key)
+	if s.engine == nil && len(checks) > 0 {
+		s.engine = newEngine()
+		s.loop.Go(s.run)
+	}
+	for key, q := range s.watches {
+		if check, ok := checks[key]; !ok || q != (question{check.Probe, check.Config}) {
+			s.remove(key)
 		}
 	}
 	for key, check := range checks {
-		if _, ok := s.running[key]; ok {
+		if _, ok := s.watches[key]; !ok {
+			s.add(key, check)
+		}
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Set[K]) add(key K, check Check) {
+	q := question{check.Probe, check.Config}
+	s.watches[key] = q
+	r, running := s.runs[q]
+	if !running {
+		r = &shared[K]{run: run{probe: q.probe, config: q.config}, states: map[K]State{}}
+		r.judge = func(failure error, now time.Time) { s.judge(r, failure, now) }
+		s.runs[q] = r
+		s.engine.start(&r.run, check.Now)
+	} else if check.Now {
+		s.engine.hurry(&r.run)
+	}
+	r.states[key] = check.Start
+}
+
+func (s *Set[K]) remove(key K) {
+	q := s.watches[key]
+	delete(s.watches, key)
+	r := s.runs[q]
+	if delete(r.states, key); len(r.states) == 0 {
+		s.engine.stop(&r.run)
+		delete(s.runs, q)
+	}
+	if isKey := func(event Event[K]) bool { return event.Key == key }; slices.ContainsFunc(s.queue, isKey) {
+		s.queue = slices.DeleteFunc(slices.Clone(s.queue), isKey) // it may be on its way
+	}
+}
+
+func (s *Set[K]) judge(r *shared[K], failure error, now time.Time) {
+	for key, state := range r.states {
+		next := state.Next(r.config, failure, now)
+		if next == state {
 			continue
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		s.running[key] = &runner{check, cancel}
-		s.group.Go(func() { s.run(ctx, key, check) })
+		r.states[key] = next
+		s.queue = append(s.queue, Event[K]{Key: key, State: next, Changed: next.Up != state.Up || next.Checked != state.Checked})
+	}
+}
+
+// run is the set's goroutine.
+func (s *Set[K]) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		timer.Reset(s.engine.turn())
+		queue, events := s.queue, s.events
+		if len(queue) == 0 {
+			events = nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.ended:
+			return
+		case <-timer.C:
+		case <-s.wake:
+		case events <- queue:
+			s.mu.Lock()
+			s.queue = nil
+			s.mu.Unlock()
+		case a := <-s.engine.answers:
+			s.mu.Lock()
+			s.engine.take(a)
+			s.mu.Unlock()
+		}
 	}
 }
 
 // Close stops all checks and waits for them.
 func (s *Set[K]) Close() {
-	s.Update(nil)
-	s.group.Wait()
-}
-
-func (s *Set[K]) run(ctx context.Context, key K, check Check) {
-	state := check.Start
-	wait := time.Duration(rand.Float64() * float64(check.Config.Interval))
-	if check.Now {
-		wait = 0
+	close(s.ended)
+	s.loop.Wait()
+	if s.engine != nil {
+		s.engine.close()
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		begun := time.Now()
-		failure := probe(ctx, check)
-		if ctx.Err() != nil {
-			return
-		}
-		next := state.Next(check.Config, failure, time.Now())
-		event := Event[K]{Key: key, State: next, Changed: next.Up != state.Up || !state.Checked}
-		state = next
-		select {
-		case s.events <- event:
-		case <-ctx.Done():
-			return
-		}
-		timer.Reset(pause(check.Config, time.Since(begun)))
-	}
-}
-
-func probe(ctx context.Context, check Check) error {
-	ctx, cancel := context.WithTimeout(ctx, check.Config.Timeout)
-	defer cancel()
-	return check.Probe.Probe(ctx)
-}
-
-// pause is until the next probe: the interval, more or less by the jitter, less
-// what this one took.
-func pause(c Config, took time.Duration) time.Duration {
-	jitter := (rand.Float64()*2 - 1) * c.Jitter * float64(c.Interval)
-	return max(c.Interval+time.Duration(jitter)-took, 0)
 }

@@ -1,0 +1,248 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A server whose health is a variable.
+type server struct {
+	down, hangs atomic.Bool
+	asked       atomic.Int32
+}
+
+type scripted struct{ *server }
+
+func (s scripted) begin(e *engine, r *run) error {
+	return e.alone(r, func(ctx context.Context) error {
+		s.asked.Add(1)
+		if s.hangs.Load() {
+			ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
+			defer cancel()
+			<-ctx.Done()
+			return reason(ctx.Err())
+		}
+		if s.down.Load() {
+			return errors.New("down")
+		}
+		return nil
+	})
+}
+
+var usual = Config{Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Jitter: 0.1}
+
+func checkOf(s *server) Check {
+	return Check{Probe: scripted{s}, Config: usual, Start: State{Decisive: true}, Now: true}
+}
+
+func TestSetFollowsAServer(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fails func(*server)
+		error string
+		slack time.Duration
+	}{
+		{"down", func(s *server) { s.down.Store(true) }, "down", 0},
+		{"hangs", func(s *server) { s.hangs.Store(true) }, "timeout", usual.Timeout},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s server
+				set := NewSet[string]()
+				events := stream[string]{set: set}
+				defer set.Close()
+				set.Update(map[string]Check{"a": checkOf(&s)})
+				begun := time.Now()
+				if e := events.next(); !e.Changed || !e.State.Up || time.Since(begun) > 0 {
+					t.Errorf("first event %+v after %s: up at once", e, time.Since(begun))
+				}
+				test.fails(&s)
+				falls := 0
+				for e := range events.all() {
+					if e.State.Falls > 0 {
+						falls++
+					}
+					if e.Changed {
+						if e.State.Up || e.State.Error != test.error {
+							t.Errorf("%+v", e.State)
+						}
+						break
+					}
+				}
+				if took := time.Since(begun) - test.slack; falls != 3 || took < 3*usual.Interval*9/10 || took > 3*usual.Interval*11/10 {
+					t.Errorf("down after %d falls and %s, want about %s", falls, took, 3*usual.Interval)
+				}
+			})
+		})
+	}
+}
+
+// TestSetIsSilent: a server that stays as it is makes no events, though it is asked.
+func TestSetIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s server
+		set := NewSet[string]()
+		events := stream[string]{set: set}
+		defer set.Close()
+		checks := map[string]Check{"a": checkOf(&s)}
+		set.Update(checks)
+		for rises := 0; rises < usual.Rise; rises = events.next().State.Rises {
+		}
+		for range 10 {
+			time.Sleep(time.Minute)
+			set.Update(checks) // unchanged: goes on
+		}
+		select {
+		case e := <-set.Events():
+			t.Errorf("an event: %+v", e)
+		default:
+		}
+		if asked := s.asked.Load(); asked < 290 || asked > 310 {
+			t.Errorf("asked %d times in 10 minutes", asked)
+		}
+	})
+}
+
+// TestSetShares: checks that ask the same ask it once, and each has its own state.
+func TestSetShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s server
+		set := NewSet[string]()
+		events := stream[string]{set: set}
+		defer set.Close()
+		restarted, added := checkOf(&s), checkOf(&s)
+		restarted.Start, restarted.Now = State{Up: true}, false
+		checks := map[string]Check{"restarted": restarted}
+		set.Update(checks)
+		time.Sleep(time.Minute)
+		asked := s.asked.Load()
+		s.down.Store(true)
+		events.next() // its first result, of long ago
+		for e := range events.all() {
+			if e.State.Falls == 1 {
+				break
+			}
+		}
+		checks["added"] = added
+		set.Update(checks)
+		begun := time.Now()
+		got := map[string]State{}
+		for range 2 {
+			e := events.next()
+			got[e.Key] = e.State
+		}
+		if time.Since(begun) > 0 || !got["restarted"].Up || got["restarted"].Falls != 2 || got["added"].Up || got["added"].Falls != 1 {
+			t.Errorf("after %s %+v", time.Since(begun), got)
+		}
+		delete(checks, "restarted")
+		set.Update(checks)
+		s.down.Store(false)
+		if e := events.next(); e.Key != "added" || e.State.Rises != 1 {
+			t.Errorf("%+v", e)
+		}
+		if asked := s.asked.Load() - asked; asked > 4 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
+}
+
+// TestSetForgets: what is taken out is not asked, and begins anew when it comes back.
+func TestSetForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s server
+		set := NewSet[string]()
+		events := stream[string]{set: set}
+		defer set.Close()
+		for range 3 {
+			set.Update(map[string]Check{"a": checkOf(&s)})
+			if e := events.next(); !e.State.Up || e.State.Rises != 1 || !e.Changed {
+				t.Errorf("%+v", e)
+			}
+			s.hangs.Store(true) // and is taken out while it is asked
+			time.Sleep(usual.Interval + usual.Interval/5)
+			set.Update(nil)
+			asked := s.asked.Load()
+			time.Sleep(time.Minute)
+			if s.asked.Load() != asked {
+				t.Errorf("asked after its end")
+			}
+			s.hangs.Store(false)
+		}
+	})
+}
+
+// TestSetWithoutReader: Update and probes go on while nobody reads.
+func TestSetWithoutReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := NewSet[string]()
+		events := stream[string]{set: set}
+		defer set.Close()
+		checks := map[string]Check{}
+		servers := make([]server, 1000)
+		for i := range servers {
+			checks[fmt.Sprint(i)] = checkOf(&servers[i])
+			set.Update(checks)
+		}
+		time.Sleep(time.Minute)
+		last := map[string]State{}
+		for range 2 * len(servers) {
+			e := events.next()
+			last[e.Key] = e.State
+		}
+		for key, state := range last {
+			if !state.Up || state.Rises != 2 {
+				t.Errorf("%s: %+v", key, state)
+			}
+		}
+		if len(last) != len(servers) || servers[0].asked.Load() < 25 {
+			t.Errorf("%d states, the first asked %d times", len(last), servers[0].asked.Load())
+		}
+	})
+}
+
+// ask asks once, by a set, and returns the error; empty: well.
+func ask(t testing.TB, p Probe, timeout time.Duration) string {
+	t.Helper()
+	set := NewSet[int]()
+	events := stream[int]{set: set}
+	defer set.Close()
+	config := usual
+	config.Interval, config.Timeout = time.Hour, timeout
+	set.Update(map[int]Check{0: {Probe: p, Config: config, Start: State{Decisive: true}, Now: true}})
+	e := events.next()
+	if e.State.Up != (e.State.Error == "") {
+		t.Errorf("%+v", e.State)
+	}
+	return e.State.Error
+}
+
+// A stream is a set's events one by one.
+type stream[K comparable] struct {
+	set  *Set[K]
+	rest []Event[K]
+}
+
+func (s *stream[K]) next() Event[K] {
+	for len(s.rest) == 0 {
+		s.rest = <-s.set.Events()
+	}
+	event := s.rest[0]
+	s.rest = s.rest[1:]
+	return event
+}
+
+func (s *stream[K]) all() func(func(Event[K]) bool) {
+	return func(yield func(Event[K]) bool) {
+		for yield(s.next()) {
+		}
+	}
+}
