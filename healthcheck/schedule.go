@@ -57,13 +57,13 @@ func (s schedule) first() *run {
 }
 
 // soon is when a run may be taken along, so that several share one wake-up of the
-// process, which costs more than a probe: a sixteenth of the interval early. Who
+// process, which costs more than a probe: an eighth of the interval early. Who
 // waits for the end of a probe is never early.
 func (r *run) soon() time.Time {
 	if r.cancel != nil {
 		return r.at
 	}
-	return r.at.Add(-r.config.Interval / 16)
+	return r.at.Add(-r.config.Interval / 8)
 }
 
 // firstDue is when a new check is probed: at once, or at some time within the
