@@ -31,6 +31,8 @@ type Options struct {
 	Log        *zap.Logger
 	// Tell is given a line for the service manager's status; may be nil.
 	Tell func(line string)
+	// Reexec asks for this process to become the installed program, soon.
+	Reexec func() error
 }
 
 // A Controller owns the router's state. One goroutine, Run's, reads and writes it;

@@ -7,6 +7,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -47,7 +48,7 @@ func Open(options Options) (_ *Loader, err error) {
 	if err := checkPrivileges(); err != nil {
 		return nil, err
 	}
-	if l.pins, err = openPins(options.BPFFS); err != nil {
+	if l.pins, err = openPins(options.BPFFS, options.Lock); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -71,6 +72,10 @@ func Open(options Options) (_ *Loader, err error) {
 	l.schedules.open(l.memory.vips)
 	return l, nil
 }
+
+// Lock is what keeps other Loaders from the pins, for as long as it is open: also in
+// the program that this process becomes, whose Options take it.
+func (l *Loader) Lock() *os.File { return l.pins.directory }
 
 // Close gives the pins free for another Loader. Traffic goes on.
 func (l *Loader) Close() error {

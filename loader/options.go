@@ -3,6 +3,7 @@ package loader
 import (
 	"fmt"
 	"math/bits"
+	"os"
 
 	"go.uber.org/zap"
 )
@@ -14,6 +15,9 @@ type Options struct {
 	// MaxFlows4 and MaxFlows6 are the flows that each table must hold. They size
 	// new tables; pinned tables keep their size.
 	MaxFlows4, MaxFlows6 int
+	// Lock is that of the Loader before, which this process had as another program.
+	// Nil: there was none.
+	Lock *os.File
 	// Log gets what was created, adopted and replaced. Nil: nothing.
 	Log *zap.Logger
 }

@@ -29,7 +29,7 @@ type pins struct {
 
 const bpfFSMagic = 0xcafe4a11
 
-func openPins(bpffs string) (_ *pins, err error) {
+func openPins(bpffs string, held *os.File) (_ *pins, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(bpffs, &stat); err != nil || uint32(stat.Type) != bpfFSMagic {
 		return nil, fmt.Errorf("%s is not a mounted bpffs: mount -t bpf bpf %s", bpffs, bpffs)
@@ -41,7 +41,7 @@ func openPins(bpffs string) (_ *pins, err error) {
 			return nil, fmt.Errorf("make the pin directory: %w", err)
 		}
 	}
-	if p.directory, err = lock(path); err != nil {
+	if p.directory, err = lock(path, held); err != nil {
 		return nil, fmt.Errorf("%w: stop it, or give this one its own --bpffs", err)
 	}
 	if err := p.refuseOtherLayouts(); err != nil {
@@ -57,8 +57,14 @@ func newPins(directory string) *pins {
 	return &pins{layout: filepath.Join(directory, fmt.Sprintf("v%d", abiVersion))}
 }
 
-// lock holds the pin directory until the file is closed.
-func lock(path string) (*os.File, error) {
+// lock holds the pin directory until the file is closed. held may hold it already.
+func lock(path string, held *os.File) (*os.File, error) {
+	if sameFile(path, held) {
+		return held, nil
+	}
+	if held != nil {
+		held.Close() // of other pins
+	}
 	directory, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -70,15 +76,25 @@ func lock(path string) (*os.File, error) {
 	return directory, nil
 }
 
+func sameFile(path string, file *os.File) bool {
+	if file == nil {
+		return false
+	}
+	a, errA := os.Stat(path)
+	b, errB := file.Stat()
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
 // refuseOtherLayouts keeps this version from starting empty beside the flows of
 // another.
 func (p *pins) refuseOtherLayouts() error {
-	entries, err := os.ReadDir(p.directory.Name())
+	directory := filepath.Dir(p.layout)
+	entries, err := os.ReadDir(directory)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		other := filepath.Join(p.directory.Name(), entry.Name())
+		other := filepath.Join(directory, entry.Name())
 		if strings.HasPrefix(entry.Name(), "v") && other != p.layout {
 			return fmt.Errorf("%s was made by another version of Tarpon; this one cannot take its flows over yet: start that version, or remove the directory and lose them", other)
 		}

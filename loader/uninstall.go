@@ -22,7 +22,7 @@ type Remains struct {
 func Hold(bpffs string) (*Remains, error) {
 	r := &Remains{path: pinDirectory(bpffs)}
 	var err error
-	if r.directory, err = lock(r.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if r.directory, err = lock(r.path, nil); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	return r, nil

@@ -135,6 +135,11 @@ func (r *router) RevisionFile(_ context.Context, revision int) ([]byte, error) {
 	return fmt.Appendf(nil, "legs: {}\nvips: []\n# %d", revision), r.err
 }
 
+func (r *router) Restart(context.Context) (api.Result, error) {
+	r.status.Started, r.status.Version = r.status.Started.Add(time.Second), "1.1"
+	return r.change("restart", api.Options{})
+}
+
 // lbctl runs a command against the router.
 func (r *router) lbctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -260,8 +265,9 @@ func TestPlans(t *testing.T) {
 
 func TestShowing(t *testing.T) {
 	r := &router{
-		vips:  []api.Vip{{Vip: "192.0.2.1:80/tcp", Name: "shop"}, {Vip: "192.0.2.2:53/udp"}},
-		flows: []api.Flow{{Protocol: "tcp", Client: "198.51.100.1:1", State: "established", Idle: 2}},
+		status: api.Status{Version: "1.0"},
+		vips:   []api.Vip{{Vip: "192.0.2.1:80/tcp", Name: "shop"}, {Vip: "192.0.2.2:53/udp"}},
+		flows:  []api.Flow{{Protocol: "tcp", Client: "198.51.100.1:1", State: "established", Idle: 2}},
 	}
 	for _, test := range []struct {
 		args string
@@ -283,6 +289,8 @@ func TestShowing(t *testing.T) {
 		{"status", 0, "all is well"},
 		{"status -o json", 0, `"problems": null`},
 		{"status please", exitUsage, "one argument too many"},
+		{"restart", 0, "tarpond 1.1 runs, before it 1.0\n"},
+		{"restart now", exitUsage, "one argument too many"},
 		{"export", 0, "legs: {}\n"},
 		{"export -o json", 0, `"file": "legs: {}\n"`},
 		{"history", 0, "41    a1b2c3 0001-01-01 00:00 0 root     vip added; vip added; vip added; vip...\n"},

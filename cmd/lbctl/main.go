@@ -93,7 +93,7 @@ func newApp() *cli.App {
 		addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
 		drain(), undrain(), disable(), enable(),
 		vips(), status(), flows(), stats(),
-		plan(), apply(), confirm(), reload(), export(), history(), diff(), rollback(),
+		plan(), apply(), confirm(), reload(), restart(), export(), history(), diff(), rollback(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, "lbctl", version.String())
 			return nil

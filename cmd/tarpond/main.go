@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -74,6 +75,14 @@ func run(c *cli.Context) error {
 		return cli.Exit(err, 2)
 	}
 	defer log.Sync()
+	again, err := newRestart()
+	if err != nil {
+		return err
+	}
+	listener, lock, err := inherited()
+	if err != nil {
+		return err
+	}
 	for _, dir := range []string{c.String("run-dir"), c.String("state-dir")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
@@ -89,7 +98,8 @@ func run(c *cli.Context) error {
 		return err
 	}
 	kernel, err := loader.Open(loader.Options{
-		BPFFS: c.String("bpffs"), MaxFlows4: loaded.Config.Flows.MaxIPv4, MaxFlows6: loaded.Config.Flows.MaxIPv6, Log: log,
+		BPFFS: c.String("bpffs"), MaxFlows4: loaded.Config.Flows.MaxIPv4, MaxFlows6: loaded.Config.Flows.MaxIPv6,
+		Lock: lock, Log: log,
 	})
 	if err != nil {
 		return err
@@ -98,31 +108,38 @@ func run(c *cli.Context) error {
 	// end of the process gives the lock free.
 	controller := control.New(control.Options{
 		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
-		Version: version.String(), Loader: kernel, Host: machine, Log: log,
+		Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log,
 		Tell: func(line string) { _, _ = daemon.SdNotify(false, "STATUS="+line) },
 	}, loaded)
 	if err := controller.Start(); err != nil {
 		return err
 	}
-	return serve(controller, socketIn(c.String("run-dir")), log)
+	if listener == nil {
+		if listener, err = api.Listen(socketIn(c.String("run-dir"))); err != nil {
+			return err
+		}
+	}
+	socket, err := serve(controller, listener.(*net.UnixListener), again, log)
+	if socket == nil {
+		return err
+	}
+	return again.become(socket, kernel.Lock())
 }
 
 func socketIn(runDir string) string { return filepath.Join(runDir, "tarpond.sock") }
 
-// serve answers until a signal says stop.
-func serve(controller *control.Controller, socket string, log *zap.Logger) error {
-	listener, err := api.Listen(socket)
-	if err != nil {
-		return err
-	}
+// serve answers until a signal says stop, or until a restart: then the socket is left
+// for the successor and returned.
+func serve(controller *control.Controller, listener *net.UnixListener, again *restart, log *zap.Logger) (socket *os.File, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	server := api.NewServer(controller)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	go reloadOnHangup(ctx, controller, log)
+	go again.onSignal(ctx, log)
 	go feedWatchdog(ctx, controller)
-	log.Info("ready", zap.String("version", version.String()), zap.String("socket", socket))
+	log.Info("ready", zap.String("version", version.String()), zap.Stringer("socket", listener.Addr()))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 
 	ended := make(chan error, 1)
@@ -132,14 +149,37 @@ func serve(controller *control.Controller, socket string, log *zap.Logger) error
 	case err = <-failed:
 		stop()
 		<-ended
+	case <-again.requested:
+		if socket, err = leave(server, listener); err != nil {
+			return nil, err
+		}
+		stop()
+		log.Info("restarting", zap.String("program", again.program))
+		return socket, <-ended
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	log.Info("stopping: traffic, flows and addresses stay; health checks rest")
 	_ = server.Close()
 	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+		return nil, nil
 	}
-	return err
+	return nil, err
+}
+
+// leave ends a server and keeps its socket open: who connects from now on waits for
+// the successor. Requests that take longer than a moment are cut off.
+func leave(server *http.Server, listener *net.UnixListener) (*os.File, error) {
+	socket, err := listener.File()
+	if err != nil {
+		return nil, fmt.Errorf("keep the socket: %w", err)
+	}
+	listener.SetUnlinkOnClose(false)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close()
+	}
+	return socket, nil
 }
 
 func reloadOnHangup(ctx context.Context, controller *control.Controller, log *zap.Logger) {

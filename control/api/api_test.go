@@ -8,8 +8,10 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +82,11 @@ func (f *fake) DeleteReal(_ context.Context, vip, real string, o Options) (Resul
 
 func (f *fake) Apply(_ context.Context, file []byte, o Options) (Result, error) {
 	f.note("apply %s %+v", file, o)
+	return result, f.err
+}
+
+func (f *fake) Restart(context.Context) (Result, error) {
+	f.note("restart")
 	return result, f.err
 }
 
@@ -216,6 +223,7 @@ var calls = []struct {
 	{"reload true", func(ctx context.Context, c *Client) (any, error) { return c.Reload(ctx, Options{DryRun: true}) }, result},
 	{"history", func(ctx context.Context, c *Client) (any, error) { return c.History(ctx) }, []Revision{{Revision: 41, Author: "0 root"}}},
 	{"file of revision 41", func(ctx context.Context, c *Client) (any, error) { return c.RevisionFile(ctx, 41) }, []byte("legs: # old\n")},
+	{"restart", func(ctx context.Context, c *Client) (any, error) { return c.Restart(ctx) }, result},
 	{"export", func(ctx context.Context, c *Client) (any, error) { return c.Export(ctx) }, []byte("legs: # mine\n")},
 	{"flows {Vip:shop Real: Client:10.0.0.0/8 State:established}", func(ctx context.Context, c *Client) (any, error) {
 		return collect(c.Flows(ctx, FlowFilter{Vip: "shop", Client: "10.0.0.0/8", State: "established"}))
@@ -398,6 +406,28 @@ func TestFlowsOfADaemonThatEnds(t *testing.T) {
 	client := NewClient(serve(t, f, func(s *http.Server) { server = s }))
 	if list, err := collect(client.Flows(t.Context(), FlowFilter{})); err == nil || !strings.Contains(err.Error(), "ends early") {
 		t.Errorf("%d flows and the error %v", len(list), err)
+	}
+}
+
+// The socket is the group's if there is one, else root's alone.
+func TestSocketGroup(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "sock")
+	listener, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for _, group := range []string{"daemon", "no-such-group"} { // Debian's daemon has 1
+		if err := setGroup(socket, group); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gid := info.Sys().(*syscall.Stat_t).Gid; gid != 1 || info.Mode().Perm() != 0o660 {
+			t.Errorf("after group %s: %v, group %d", group, info.Mode(), gid)
+		}
 	}
 }
 

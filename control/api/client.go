@@ -134,6 +134,12 @@ func (c *Client) Reload(ctx context.Context, o Options) (Result, error) {
 	return call[Result](ctx, c, "POST", "/v1/config/reload", o.query(), nil)
 }
 
+// Restart has the daemon become the program that is installed now. It has begun when
+// this returns, and is done when Status.Started has changed.
+func (c *Client) Restart(ctx context.Context) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/restart", nil, nil)
+}
+
 // Export is the configuration that runs, as its file is written.
 func (c *Client) Export(ctx context.Context) ([]byte, error) { return c.file(ctx, "/v1/config") }
 

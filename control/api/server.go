@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"strconv"
 	"time"
 )
@@ -42,6 +43,7 @@ type Controller interface {
 	Confirm(ctx context.Context) (Result, error)
 	Rollback(ctx context.Context, revision int, o Options) (Result, error)
 	Reload(ctx context.Context, o Options) (Result, error)
+	Restart(ctx context.Context) (Result, error)
 	Export(ctx context.Context) ([]byte, error)
 	History(ctx context.Context) ([]Revision, error)
 	RevisionFile(ctx context.Context, revision int) ([]byte, error)
@@ -63,7 +65,36 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listener, os.Chmod(path, 0o660)
+	return listener, errors.Join(setGroup(path, SocketGroup), os.Chmod(path, 0o660))
+}
+
+// SocketGroup may use the socket, and so change everything; without such a group
+// only root may.
+const SocketGroup = "tarpon"
+
+func setGroup(path, name string) error {
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		return nil // there is none
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	if err != nil {
+		return err
+	}
+	return os.Chown(path, -1, gid)
+}
+
+// Inherit takes a listener over that another process made with Listen.
+func Inherit(file *os.File) (net.Listener, error) {
+	defer file.Close()
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("take the socket over: %w", err)
+	}
+	if l, ok := listener.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(true)
+	}
+	return listener, nil
 }
 
 // NewServer serves a Controller.
@@ -94,6 +125,7 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/revisions", answer(s.history))
 	mux.HandleFunc("GET /v1/revisions/{revision}", file(s.revisionFile))
 	mux.HandleFunc("POST /v1/revisions/{revision}/rollback", answer(change(s.rollback)))
+	mux.HandleFunc("POST /v1/restart", answer(s.restart))
 	return &http.Server{
 		ConnContext:       withCaller,
 		Handler:           http.MaxBytesHandler(mux, maxBody),
@@ -207,6 +239,7 @@ func (s *server) vips(r *http.Request) ([]Vip, error)    { return s.c.Vips(r.Con
 func (s *server) stats(r *http.Request) (Stats, error)   { return s.c.Stats(r.Context()) }
 
 func (s *server) history(r *http.Request) ([]Revision, error) { return s.c.History(r.Context()) }
+func (s *server) restart(r *http.Request) (Result, error)     { return s.c.Restart(r.Context()) }
 func (s *server) confirm(r *http.Request) (Result, error)     { return s.c.Confirm(r.Context()) }
 func (s *server) export(r *http.Request) ([]byte, error)      { return s.c.Export(r.Context()) }
 
