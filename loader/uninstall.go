@@ -39,12 +39,12 @@ func (r *Remains) Close() error {
 // Remove detaches every program and removes every pin, and says what it removed.
 // Flows end. A clsact that others made or use stays.
 func (r *Remains) Remove() (removed []string, err error) {
+	if r.directory == nil {
+		return nil, nil // filters are never without pins
+	}
 	filters, err := r.removeFilters()
 	if err != nil {
 		return filters, err
-	}
-	if r.directory == nil {
-		return filters, nil
 	}
 	detached, err := r.detach()
 	removed = append(filters, detached...)
