@@ -52,8 +52,8 @@ func TestIperf(t *testing.T) {
 				}
 				iperf(t, l, vip, "-n", "20M", "-w", "256K")
 				iperf(t, l, vip, "-n", "20M", "-w", "256K", "-R")
-				iperf(t, l, vip, "-u", "-b", "20M", "-n", "2M", "-l", datagram)
-				iperf(t, l, vip, "-u", "-b", "20M", "-n", "2M", "-l", datagram, "-R")
+				iperf(t, l, vip, "-u", "-b", "8M", "-n", "1600K", "-l", datagram)
+				iperf(t, l, vip, "-u", "-b", "8M", "-n", "1600K", "-l", datagram, "-R")
 			}
 			if stats := lbctl(t, l, "stats"); strings.Contains(stats, "drop_") {
 				t.Errorf("the router dropped:\n%s", stats)
