@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,7 +71,8 @@ func vipAdded(t *testing.T, l *lab.Lab) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "next.yaml")
 	before := configFile(t, l)
-	text := strings.Replace(before, "vips:\n", fmt.Sprintf("vips:\n- {vip: %s:80, reals: [%s]}\n", lab.Vip4(7), l.Real4(1)), 1)
+	first := regexp.MustCompile(`(?m)^vips:\n( *)- `) // indented as it was written
+	text := first.ReplaceAllString(before, fmt.Sprintf("vips:\n$1- {vip: %s:80, reals: [%s]}\n$1- ", lab.Vip4(7), l.Real4(1)))
 	if text == before {
 		t.Fatalf("no list of vips:\n%s", before)
 	}
@@ -114,7 +116,7 @@ func TestRevisions(t *testing.T) {
 
 	contains(t, exits(t, l, 0, "apply", "-f", added), fmt.Sprintf("revision %d: vip %s:80/tcp added", first.Revision+1, lab.Vip4(7)), " flows touched")
 	contains(t, exits(t, l, 1, "del-vip", vip4(), "--if-revision", fmt.Sprint(first.Revision)), "another change came between")
-	contains(t, lbctl(t, l, "diff", fmt.Sprint(first.Revision)), "--- revision", "+- {vip: "+lab.Vip4(7)+":80, ")
+	contains(t, lbctl(t, l, "diff", fmt.Sprint(first.Revision)), "--- revision", "- {vip: "+lab.Vip4(7)+":80, ")
 	contains(t, lbctl(t, l, "rollback", fmt.Sprint(first.Revision)), fmt.Sprintf("revision %d: back to revision %d: vip %s:80/tcp removed", first.Revision+2, first.Revision, lab.Vip4(7)))
 	if configFile(t, l) != before || has(t, l, lab.Vip4(7)+":80/tcp") {
 		t.Error("the rollback did not bring the old file back")
