@@ -145,19 +145,28 @@ func (c *Controller) addressDue(vip config.Vip) time.Duration {
 	return due
 }
 
+// probe is what a real's check asks.
 func probe(real config.Real) healthcheck.Probe {
-	address := real.Address
-	if real.Check.Port != 0 {
-		address = netip.AddrPortFrom(address.Addr(), real.Check.Port)
+	address, check := real.Address, real.Check
+	if check.Port != 0 {
+		address = netip.AddrPortFrom(address.Addr(), check.Port)
 	}
-	if real.Check.Type == config.CheckHTTP {
+	switch check.Type {
+	case config.CheckPing:
+		return healthcheck.Ping{Address: address.Addr()}
+	case config.CheckExec:
+		return healthcheck.Exec{Address: address, Argv: healthcheck.Argv(check.Run)}
+	case config.CheckHTTP, config.CheckHTTPS:
 		var status []string
-		for _, r := range real.Check.Status {
+		for _, r := range check.Status {
 			status = append(status, fmt.Sprintf("%d-%d", r.First, r.Last))
 		}
 		return healthcheck.HTTP{
-			Address: address, Method: real.Check.Method, Path: real.Check.Path, Host: real.Check.Host,
-			Status: strings.Join(status, ","), Body: real.Check.Body,
+			Address: address, Method: check.Method, Path: check.Path, Host: check.Host,
+			Status: strings.Join(status, ","), Body: check.Body,
+			TLS: healthcheck.TLS{
+				On: check.Type == config.CheckHTTPS, Verify: check.Verify, CA: check.CA, Name: check.SNI,
+			},
 		}
 	}
 	return healthcheck.TCP{Address: address}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
 	"go.uber.org/zap"
@@ -93,6 +94,38 @@ func TestDrained(t *testing.T) {
 	for _, want := range [][]int{{1, 2, 3}, {1}} {
 		if diff := cmp.Diff(want, drained(1, waiting)); diff != "" {
 			t.Error(diff)
+		}
+	}
+}
+
+// What a file says of a check is what is asked.
+func TestProbe(t *testing.T) {
+	for check, want := range map[string]healthcheck.Probe{
+		"{type: tcp}":           healthcheck.TCP{Address: at("10.0.0.11:80")},
+		"{type: tcp, port: 81}": healthcheck.TCP{Address: at("10.0.0.11:81")},
+		"{type: ping}":          healthcheck.Ping{Address: at("10.0.0.11:80").Addr()},
+		"{type: exec, port: 5432, run: [/etc/check, -q, two words]}": healthcheck.Exec{
+			Address: at("10.0.0.11:5432"), Argv: healthcheck.Argv([]string{"/etc/check", "-q", "two words"}),
+		},
+		"{type: http, method: HEAD, path: /up, host: a.example, status: [200, 301-302], body: ok}": healthcheck.HTTP{
+			Address: at("10.0.0.11:80"), Method: "HEAD", Path: "/up", Host: "a.example", Status: "200-200,301-302", Body: "ok",
+		},
+		"{type: https}": healthcheck.HTTP{
+			Address: at("10.0.0.11:80"), Method: "GET", Path: "/", Status: "200-299", TLS: healthcheck.TLS{On: true, Verify: true},
+		},
+		"{type: https, verify: false, ca: /etc/ca, sni: b.example}": healthcheck.HTTP{
+			Address: at("10.0.0.11:80"), Method: "GET", Path: "/", Status: "200-299",
+			TLS: healthcheck.TLS{On: true, CA: "/etc/ca", Name: "b.example"},
+		},
+	} {
+		c, err := config.Parse("f", []byte("legs: {net: {role: both, interface: eth0}}\nvips:\n"+
+			"  - {vip: 192.0.2.1:80, check: "+check+", reals: [10.0.0.11]}\n"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := probe(c.Vips[0].Reals[0]); got != want {
+			t.Errorf("%s asks %+v, want %+v", check, got, want)
 		}
 	}
 }

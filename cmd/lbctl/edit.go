@@ -36,7 +36,7 @@ func vipFlags() []cli.Flag {
 	return changeFlags(
 		&cli.StringFlag{Name: "name", Usage: "a label, usable wherever a VIP is asked for"},
 		&cli.StringFlag{Name: "scheduler", Aliases: []string{"s"}, Usage: "mh, wrr or rr"},
-		&cli.StringFlag{Name: "check", Usage: "a check's name, tcp, none, or http:/path"},
+		&cli.StringFlag{Name: "check", Usage: "a check's name, tcp, none, http:/path or https:/path"},
 		&cli.StringFlag{Name: "leg", Usage: "the leg that has the address; none: routed to us"},
 		&cli.StringFlag{Name: "initial", Usage: "up or down, until the first check's result"},
 		&cli.StringFlag{Name: "on-fail", Usage: "keep or reset the flows of a failed real"},

@@ -181,7 +181,7 @@ type VipSettings struct {
 	Enabled   *bool   `json:"enabled,omitempty"`
 	Leg       *string `json:"leg,omitempty"`
 	Scheduler *string `json:"scheduler,omitempty"`
-	Check     *string `json:"check,omitempty"` // a name, tcp, none, or http:/path
+	Check     *string `json:"check,omitempty"` // a name, tcp, none, http:/path or https:/path
 	Initial   *string `json:"initial,omitempty"`
 	OnFail    *string `json:"onFail,omitempty"`
 	WhenEmpty *string `json:"whenEmpty,omitempty"`

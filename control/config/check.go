@@ -34,18 +34,30 @@ func (d *decoder) checks(c *Config) reader {
 	}
 }
 
-// httpKeys are those that only http checks have.
-var httpKeys = []string{"method", "path", "host", "status", "body"}
+// checkTypes are all, in the order in which people are told of them.
+func checkTypes() []CheckType {
+	return []CheckType{CheckTCP, CheckHTTP, CheckHTTPS, CheckPing, CheckExec, CheckNone}
+}
+
+// typesWith says which types of checks have a key; what is not here, all have.
+func typesWith() map[string][]CheckType {
+	web := []CheckType{CheckHTTP, CheckHTTPS}
+	secure := []CheckType{CheckHTTPS}
+	return map[string][]CheckType{
+		"port":   {CheckTCP, CheckHTTP, CheckHTTPS, CheckExec},
+		"method": web, "path": web, "host": web, "status": web, "body": web,
+		"verify": secure, "ca": secure, "sni": secure,
+		"run": {CheckExec},
+	}
+}
 
 func (d *decoder) check(n *yaml.Node, path string) Check {
-	kind := CheckNone
-	switch typ := valueOf(n, "type"); {
-	case typ == nil:
-	case typ.Value == "https" || typ.Value == "ping" || typ.Value == "exec":
-		d.failNode(typ, path+".type", "write tcp, http or none", "not yet: this version has no checks of type %s", typ.Value)
-		return defaultCheck(CheckNone) // its other keys are those of another type
-	default:
-		choice(d, &kind, []string{"tcp", "http", "none"}, []CheckType{CheckTCP, CheckHTTP, CheckNone})(typ, path+".type")
+	kind, words := CheckNone, wordsOf(checkTypes())
+	typ := valueOf(n, "type")
+	if typ != nil {
+		if choice(d, &kind, words, checkTypes())(typ, path+".type"); !slices.Contains(words, typ.Value) {
+			return defaultCheck(CheckNone) // its other keys are those of another type
+		}
 	}
 	c := defaultCheck(kind)
 	port := 0
@@ -57,12 +69,26 @@ func (d *decoder) check(n *yaml.Node, path string) Check {
 		"rise":     d.integer(&c.Rise, 1, 1000),
 		"fall":     d.integer(&c.Fall, 1, 1000),
 		"jitter":   d.percent(&c.Jitter),
+		"method":   d.matching(&c.Method, methodText, "a method is a word such as GET or HEAD"),
+		"path":     d.matching(&c.Path, pathText, "a path begins with / and has no spaces"),
+		"host":     d.matching(&c.Host, hostText, "a host is a name or an address"),
+		"status":   d.status(&c.Status),
+		"body":     d.pattern(&c.Body),
+		"verify":   d.boolean(&c.Verify, "true", "false"),
+		"ca":       d.matching(&c.CA, fileText, "a file of certificates is named by its whole path, from /"),
+		"sni":      d.matching(&c.SNI, nameText, "a name has letters, digits, dots and hyphens"),
+		"run":      d.command(&c.Run),
 	}
-	d.httpKeys(keys, kind, &c)
+	if typ != nil {
+		d.refuseOthers(keys, kind)
+	}
 	if !d.mapping(n, path, keys) {
 		return c
 	}
-	d.required(n, path, "type", "tcp, http or none")
+	d.required(n, path, "type", orList(words))
+	if kind == CheckExec {
+		d.required(n, path, "run", "the program and its arguments, such as [/etc/tarpon/check-db, -q]")
+	}
 	c.Port = uint16(port)
 	switch {
 	case valueOf(n, "timeout") == nil:
@@ -73,20 +99,29 @@ func (d *decoder) check(n *yaml.Node, path string) Check {
 	return c
 }
 
-func (d *decoder) httpKeys(keys fields, kind CheckType, c *Check) {
-	if kind != CheckHTTP {
-		for _, key := range httpKeys {
-			keys[key] = func(n *yaml.Node, path string) {
-				d.failNode(n, path, "leave it out, or write type: http", "only http checks have it, this one is of type %s", kind)
-			}
+// refuseOthers refuses the keys that a type does not have.
+func (d *decoder) refuseOthers(keys fields, kind CheckType) {
+	for key, types := range typesWith() {
+		if slices.Contains(types, kind) {
+			continue
 		}
-		return
+		keys[key] = func(n *yaml.Node, path string) {
+			words := wordsOf(types)
+			d.failNode(n, path, "leave it out, or write type: "+orList(words),
+				"only %s checks have it, this one is of type %s", andList(words), kind)
+		}
 	}
-	keys["method"] = d.matching(&c.Method, methodText, "a method is a word such as GET or HEAD")
-	keys["path"] = d.matching(&c.Path, pathText, "a path begins with / and has no spaces")
-	keys["host"] = d.matching(&c.Host, hostText, "a host is a name or an address")
-	keys["status"] = d.status(&c.Status)
-	keys["body"] = func(n *yaml.Node, path string) {
+}
+
+func wordsOf(types []CheckType) (words []string) {
+	for _, kind := range types {
+		words = append(words, string(kind))
+	}
+	return words
+}
+
+func (d *decoder) pattern(to *string) reader {
+	return func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
 		if !ok {
 			return
@@ -95,7 +130,29 @@ func (d *decoder) httpKeys(keys fields, kind CheckType, c *Check) {
 			d.failNode(n, path, "see: https://github.com/google/re2/wiki/Syntax", "%.60q is not a regular expression of at most %d bytes", s, maxText)
 			return
 		}
-		c.Body = s
+		*to = s
+	}
+}
+
+// command reads a program and its arguments.
+func (d *decoder) command(to *[]string) reader {
+	return func(n *yaml.Node, path string) {
+		var list []string
+		d.sequence(n, path, func(n *yaml.Node, path string) {
+			s, ok := d.text(n, path)
+			switch {
+			case !ok:
+			case len(list) == 0 && !strings.HasPrefix(s, "/"):
+				d.failNode(n, path, "there is no shell that would look for it", "%.60q: write the program's whole path, from /", s)
+			case strings.ContainsRune(s, 0) || len(s) > maxText:
+				d.failNode(n, path, "", "an argument has at most %d bytes, and no NUL among them", maxText)
+			}
+			list = append(list, s)
+		})
+		if n.Kind == yaml.SequenceNode && len(list) == 0 || isNull(n) {
+			d.failNode(n, path, "", "the program is needed here, such as [/etc/tarpon/check-db, -q]")
+		}
+		*to = list
 	}
 }
 
@@ -104,6 +161,8 @@ var (
 	methodText = regexp.MustCompile(`^[A-Z]{1,20}$`)
 	pathText   = regexp.MustCompile(`^/[!-~]*$`)
 	hostText   = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]{0,255}$`)
+	nameText   = regexp.MustCompile(`^[A-Za-z0-9._-]{0,255}$`)
+	fileText   = regexp.MustCompile(`^(/[^\x00-\x1f\x7f]*)?$`)
 )
 
 func (d *decoder) matching(to *string, want *regexp.Regexp, otherwise string) reader {

@@ -66,9 +66,12 @@ type CheckType string
 
 // The types of checks.
 const (
-	CheckNone CheckType = "none"
-	CheckTCP  CheckType = "tcp"
-	CheckHTTP CheckType = "http"
+	CheckNone  CheckType = "none"
+	CheckTCP   CheckType = "tcp"
+	CheckHTTP  CheckType = "http"
+	CheckHTTPS CheckType = "https"
+	CheckPing  CheckType = "ping"
+	CheckExec  CheckType = "exec"
 )
 
 // A Check says how a real is probed and how results are judged.
@@ -82,12 +85,20 @@ type Check struct {
 	Fall     int
 	Jitter   float64 // of the interval, 0..0.5
 
-	// http; zero for other types
+	// http and https; zero for other types, as what follows
 	Method string
 	Path   string
 	Host   string // "": the real's address
 	Status []StatusRange
 	Body   string // RE2; "": not read
+
+	// https
+	Verify bool
+	CA     string // a file; "": the system's roots
+	SNI    string // "": the host, else the real's address
+
+	// exec
+	Run []string
 }
 
 // A StatusRange is a range of HTTP status codes, both ends in it.

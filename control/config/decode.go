@@ -201,13 +201,16 @@ func choice[T any](d *decoder, to *T, words []string, values []T) reader {
 	}
 }
 
-// orList is "a, b or c".
-func orList(words []string) string {
+// orList is "a, b or c", andList "a, b and c".
+func orList(words []string) string  { return listOf(words, " or ") }
+func andList(words []string) string { return listOf(words, " and ") }
+
+func listOf(words []string, lastly string) string {
 	last := len(words) - 1
 	if last == 0 {
 		return words[0]
 	}
-	return strings.Join(words[:last], ", ") + " or " + words[last]
+	return strings.Join(words[:last], ", ") + lastly + words[last]
 }
 
 func (d *decoder) boolean(to *bool, yes, no string) reader {

@@ -23,9 +23,10 @@ func defaultTimeouts() loader.Timeouts {
 
 func defaultCheck(kind CheckType) Check {
 	c := Check{Type: kind, Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Jitter: 0.1}
-	if kind == CheckHTTP {
+	if kind == CheckHTTP || kind == CheckHTTPS {
 		c.Method, c.Path, c.Status = "GET", "/", []StatusRange{{200, 299}}
 	}
+	c.Verify = kind == CheckHTTPS
 	return c
 }
 

@@ -212,9 +212,9 @@ func TestEditsThatAreNone(t *testing.T) {
 		{"vip, a name taken", func(d []byte) ([]byte, error) { return AddVip(d, "192.0.2.7:80", set("name", "shop"), nil) },
 			"the change: 1 error, nothing was changed\n\n       vips[3].name: \"shop\" is the name of the vip at line"},
 		{"vip, no such scheduler", func(d []byte) ([]byte, error) { return AddVip(d, "192.0.2.7:80", set("scheduler", "wlc"), nil) }, "\"wlc\": write mh, wrr or rr"},
-		{"vip, https", func(d []byte) ([]byte, error) {
-			return AddVip(d, "192.0.2.7:80", []Setting{CheckSetting("https:/")}, nil)
-		}, "not yet: this version has no checks of type https"},
+		{"vip, no such check type", func(d []byte) ([]byte, error) {
+			return AddVip(d, "192.0.2.7:80", []Setting{CheckSetting("ftp:/")}, nil)
+		}, "\"ftp\": write tcp, http, https, ping, exec or none"},
 		{"vip, more lines than one", func(d []byte) ([]byte, error) {
 			return AddVip(d, "192.0.2.7:80", set("scheduler", "mh\n  - vip: 192.0.2.8:80"), nil)
 		}, "write mh, wrr or rr"},

@@ -114,6 +114,16 @@ func exportCheck(c Check) *yaml.Node {
 		put(n, "status", list)
 	}
 	putUnless(n, "body", c.Body, c.Body == base.Body)
+	putUnless(n, "verify", "false", c.Verify == base.Verify)
+	putUnless(n, "ca", c.CA, c.CA == base.CA)
+	putUnless(n, "sni", c.SNI, c.SNI == base.SNI)
+	if c.Run != nil {
+		list := sequenceOf(yaml.FlowStyle)
+		for _, text := range c.Run {
+			list.Content = append(list.Content, scalar(text))
+		}
+		put(n, "run", list)
+	}
 	return n
 }
 

@@ -75,7 +75,7 @@ func drawVipSetting(t *rapid.T) Setting {
 		{Key: "scheduler", Value: "rr"}, {Key: "scheduler", Value: "mh"}, {Key: "scheduler", Unset: true},
 		{Key: "enabled", Value: "false"}, {Key: "on_fail", Value: "reset"}, {Key: "initial", Value: "up"},
 		{Key: "when_empty", Value: "drop"}, {Key: "leg", Value: "wan"}, {Key: "check", Value: "none"},
-		{Key: "check", Value: "web"}, CheckSetting("http:/x"), {Key: "timeouts.udp", Value: "7s"},
+		{Key: "check", Value: "web"}, CheckSetting("http:/x"), CheckSetting("https:/x"), {Key: "timeouts.udp", Value: "7s"},
 		{Key: "timeouts.udp", Unset: true}, {Key: "timeouts.closing", Value: "9s"}, {Key: "shares_own_address", Value: "true"},
 	}).Draw(t, "setting")
 }

@@ -25,7 +25,7 @@ type NewReal struct {
 }
 
 // CheckSetting is the setting for a check as people write it in a command: the
-// name of one, tcp, none, or http:/path.
+// name of one, tcp, none, http:/path or https:/path.
 func CheckSetting(text string) Setting {
 	kind, path, has := strings.Cut(text, ":")
 	if !has {

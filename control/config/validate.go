@@ -203,7 +203,8 @@ func (r *report) validateVip(path string, vip *Vip, c *Config) {
 
 // needsPort says whether a check of an any-port vip does not know where to knock.
 func (v *Vip) needsPort(check Check) bool {
-	return v.Endpoint.Port() == 0 && check.Type != CheckNone && check.Port == 0
+	asks := check.Type == CheckTCP || check.Type == CheckHTTP || check.Type == CheckHTTPS
+	return v.Endpoint.Port() == 0 && asks && check.Port == 0
 }
 
 func (r *report) validateReals(path string, vip *Vip, c *Config, vips map[netip.Addr]bool) {

@@ -200,8 +200,8 @@ func CheckName(check config.Check) string {
 	switch {
 	case check.Name != "":
 		return check.Name
-	case check.Type == config.CheckHTTP:
-		return "http:" + check.Path
+	case check.Path != "":
+		return string(check.Type) + ":" + check.Path
 	}
 	return string(check.Type)
 }

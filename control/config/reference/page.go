@@ -3,6 +3,7 @@ package reference
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -36,6 +37,10 @@ func (s *sample) mapping(m Mapping, indent, dash string) {
 	for i, key := range m.Keys {
 		if indent+dash == "" && i > 0 {
 			s.WriteString("\n") // between sections
+		}
+		if key.Only != nil && !slices.Contains(key.Only, m.Keys[0].Example) { // another type's
+			s.line(indent+"# "+key.Name+": "+key.shown(), key.about())
+			continue
 		}
 		s.key(key, indent+dash)
 		indent, dash = indent+strings.Repeat(" ", len(dash)), ""

@@ -97,20 +97,25 @@ func timeouts(withDefaults bool) Mapping {
 }
 
 func check() Mapping {
-	http := []string{"http"}
+	web, secure := []string{"http", "https"}, []string{"https"}
 	return Mapping{Name: "check", Keys: []Key{
-		{Name: "type", Type: Words{"tcp", "http", "none"}, Required: true, Example: "http", Doc: "how a real is asked"},
-		{Name: "port", Type: Number{0, 65535}, Default: "0", Doc: "0: the real's"},
+		{Name: "type", Type: Words{"tcp", "http", "https", "ping", "exec", "none"}, Required: true, Example: "https", Doc: "how a real is asked"},
+		{Name: "port", Type: Number{0, 65535}, Default: "0", Only: []string{"tcp", "http", "https", "exec"}, Doc: "0: the real's"},
 		{Name: "interval", Type: Time{100 * time.Millisecond, time.Hour, time.Millisecond}, Default: "2s"},
 		{Name: "timeout", Type: Time{time.Millisecond, time.Hour, time.Millisecond}, Default: "1s", Doc: "at most the interval"},
 		{Name: "rise", Type: Number{1, 1000}, Default: "2", Doc: "successes in a row that make a real up"},
 		{Name: "fall", Type: Number{1, 1000}, Default: "3", Doc: "failures in a row that make it down"},
 		{Name: "jitter", Type: Percent{50}, Default: "10%", Doc: "of the interval, at random"},
-		{Name: "method", Type: Text{Pattern: "^[A-Z]{1,20}$"}, Default: "GET", Only: http},
-		{Name: "path", Type: Text{Pattern: "^/[!-~]*$"}, Default: "/", Only: http},
-		{Name: "host", Type: Text{Pattern: `^[A-Za-z0-9._:\[\]-]{0,255}$`}, Default: `""`, Only: http, Doc: "empty: the real's address"},
-		{Name: "status", Type: Status{}, Default: "200-299", Only: http, Doc: "or a list of such"},
-		{Name: "body", Type: Text{}, Default: `""`, Only: http, Doc: "RE2, in the first 64 KiB"},
+		{Name: "method", Type: Text{Pattern: "^[A-Z]{1,20}$"}, Default: "GET", Only: web},
+		{Name: "path", Type: Text{Pattern: "^/[!-~]*$"}, Default: "/", Only: web},
+		{Name: "host", Type: Text{Pattern: `^[A-Za-z0-9._:\[\]-]{0,255}$`}, Default: `""`, Only: web, Doc: "empty: the real's address"},
+		{Name: "status", Type: Status{}, Default: "200-299", Only: web, Doc: "or a list of such"},
+		{Name: "body", Type: Text{}, Default: `""`, Only: web, Doc: "RE2, in the first 64 KiB"},
+		{Name: "verify", Type: Words{"true", "false"}, Default: "true", Only: secure, Doc: "the certificate"},
+		{Name: "ca", Type: Text{Pattern: `^(/[^\x00-\x1f\x7f]*)?$`}, Default: `""`, Only: secure, Doc: "a file to trust instead of the system's roots"},
+		{Name: "sni", Type: Text{Pattern: `^[A-Za-z0-9._-]{0,255}$`}, Default: `""`, Only: secure, Doc: "empty: the host, else the real's address"},
+		{Name: "run", Type: Command{}, Required: true, Example: "[/etc/tarpon/check-db, -q]", Only: []string{"exec"},
+			Doc: "no shell; TARPON_REAL and TARPON_PORT are in its environment; exit 0 in time: up"},
 	}}
 }
 

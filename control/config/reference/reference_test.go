@@ -187,10 +187,17 @@ func wordsIn(message string) []string {
 // TestOnly: keys of one type of check are refused in others.
 func TestOnly(t *testing.T) {
 	schema := compile(t)
-	for _, key := range check().Keys {
-		for _, kind := range check().Keys[0].Type.(Words) {
+	all := check()
+	for _, key := range all.Keys {
+		for _, kind := range all.Keys[0].Type.(Words) {
 			tree := sampleTree(t)
-			tree["checks"] = map[string]any{"web": map[string]any{"type": kind, key.Name: value(key)}}
+			check := map[string]any{"type": kind, key.Name: value(key)}
+			for _, other := range all.Keys {
+				if other.Required && slices.Contains(other.Only, kind) {
+					check[other.Name] = value(other)
+				}
+			}
+			tree["checks"] = map[string]any{"web": check}
 			want := key.Only == nil || slices.Contains(key.Only, kind)
 			if key.Name == "type" {
 				continue
@@ -261,6 +268,9 @@ func eachKey(t *testing.T, tree map[string]any, f func(place)) {
 	var places []place
 	eachMapping(t, tree, func(path string, m Mapping, in map[string]any) {
 		for _, key := range m.Keys {
+			if key.Only != nil && !slices.Contains(key.Only, m.Keys[0].Example) {
+				continue // of another type than the sample's: TestOnly
+			}
 			places = append(places, place{key, join(path, key.Name), in, tree})
 		}
 	})

@@ -24,6 +24,7 @@ type (
 	Percent struct{ Most int }
 	Text    struct{ Pattern string }
 	Status  struct{}
+	Command struct{} // a program's whole path, and its arguments
 	// A Mapping has these keys and no others. One with a name is written once.
 	Mapping struct {
 		Name string
@@ -97,6 +98,13 @@ func (Status) schema(*schemas) object {
 	return object{"anyOf": append(one, object{"type": "array", "minItems": 1, "items": object{"anyOf": one}})}
 }
 
+func (Command) schema(*schemas) object {
+	return object{
+		"type": "array", "minItems": 1, "items": []any{object{"type": "string", "pattern": "^/"}},
+		"additionalItems": object{"type": []string{"string", "number", "boolean"}},
+	}
+}
+
 func (l List) schema(s *schemas) object {
 	return object{"type": []string{"array", "null"}, "items": l.Of.schema(s)}
 }
@@ -126,8 +134,14 @@ func (m Mapping) written(s *schemas) object {
 	var conditions []object
 	for _, key := range m.Keys {
 		properties[key.Name] = key.schema(s)
-		if key.Required {
+		if key.Required && key.Only == nil {
 			required = append(required, key.Name)
+		}
+		if key.Required && key.Only != nil {
+			conditions = append(conditions, object{
+				"if":   object{"properties": object{"type": object{"enum": key.Only}}},
+				"then": object{"required": []string{key.Name}},
+			})
 		}
 		if key.Only != nil {
 			conditions = append(conditions, object{
@@ -212,6 +226,7 @@ func (t Time) text() string    { return short(t.Least) + " to " + short(t.Most) 
 func (p Percent) text() string { return fmt.Sprintf("0%% to %d%%", p.Most) }
 func (Text) text() string      { return "" }
 func (Status) text() string    { return "" }
+func (Command) text() string   { return "" }
 func (Mapping) text() string   { return "" }
 func (Named) text() string     { return "" }
 func (List) text() string      { return "" }
