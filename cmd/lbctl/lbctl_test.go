@@ -143,7 +143,15 @@ func (r *router) Restart(context.Context) (api.Result, error) {
 // lbctl runs a command against the router.
 func (r *router) lbctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "sock")
+	socket, stop := r.serve(t)
+	defer stop()
+	return lbctl(t, append([]string{"--socket", socket}, args...)...)
+}
+
+// serve answers on a socket until it is stopped.
+func (r *router) serve(t *testing.T) (socket string, stop func()) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "sock")
 	listener, err := api.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
@@ -151,13 +159,12 @@ func (r *router) lbctl(t *testing.T, args ...string) (code int, stdout, stderr s
 	server := api.NewServer(r)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
-	defer func() {
+	return socket, func() {
 		server.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
-	}()
-	return lbctl(t, append([]string{"--socket", socket}, args...)...)
+	}
 }
 
 func lbctl(t *testing.T, args ...string) (code int, stdout, stderr string) {

@@ -1,6 +1,8 @@
 // Command lbctl drives a Tarpon router: it asks tarpond over its unix socket.
 package main
 
+//go:generate go test -run ^TestManual$ -update
+
 import (
 	"context"
 	"encoding/json"
@@ -42,6 +44,10 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp()
 	app.Writer, app.ErrWriter = stdout, stderr
+	if len(args) > 1 && args[1] == completeWord {
+		complete(ctx, app, args[2:], stdout)
+		return 0
+	}
 	args = flagsFirst(app, args)
 	return report(stderr, app.RunContext(ctx, args), asksJSON(args))
 }
@@ -94,6 +100,7 @@ func newApp() *cli.App {
 		drain(), undrain(), disable(), enable(),
 		vips(), status(), flows(), stats(),
 		plan(), apply(), confirm(), reload(), restart(), export(), history(), diff(), rollback(),
+		completion(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, "lbctl", version.String())
 			return nil
@@ -104,9 +111,9 @@ func newApp() *cli.App {
 	}
 	return &cli.App{
 		Name: "lbctl", Usage: "drives a Tarpon router", Version: version.String(),
-		EnableBashCompletion: true, HideHelpCommand: true,
+		HideHelpCommand: true,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "socket", Value: "/run/tarpon/tarpond.sock", EnvVars: []string{"TARPON_SOCKET"}, Usage: "tarpond's unix socket"},
+			&cli.StringFlag{Name: "socket", Value: defaultSocket, EnvVars: []string{socketVariable}, Usage: "tarpond's unix socket"},
 		},
 		Commands:       commands,
 		OnUsageError:   usage,
@@ -119,6 +126,12 @@ func newApp() *cli.App {
 		},
 	}
 }
+
+// Where tarpond listens, unless told otherwise.
+const (
+	defaultSocket  = "/run/tarpon/tarpond.sock"
+	socketVariable = "TARPON_SOCKET"
+)
 
 func client(c *cli.Context) *api.Client { return api.NewClient(c.String("socket")) }
 

@@ -2,6 +2,8 @@
 // configuration says. It may be killed at any moment: traffic goes on.
 package main
 
+//go:generate go test -run ^TestManual$ -update
+
 import (
 	"context"
 	"errors"
@@ -30,7 +32,14 @@ import (
 const exitConfig = 78
 
 func main() {
-	app := &cli.App{
+	if err := newApp().Run(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "tarpond:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+func newApp() *cli.App {
+	return &cli.App{
 		Name: "tarpond", Usage: "the daemon of a Tarpon router", Version: version.String(),
 		HideHelpCommand: true,
 		Flags: []cli.Flag{
@@ -48,10 +57,6 @@ func main() {
 			return run(c)
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
-	}
-	if err := app.Run(os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "tarpond:", err)
-		os.Exit(exitCode(err))
 	}
 }
 
