@@ -12,6 +12,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/plan"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"go.uber.org/zap"
@@ -194,7 +195,7 @@ func (c *Controller) adopt(d draft) error {
 	c.forgetRemoved()
 	c.awaitConfirmation()
 	c.tell()
-	c.Log.Info("configuration changed", zap.Int("revision", saved.Number), zap.String("author", saved.Author), zap.String("what", saved.What))
+	c.events.Info(event.Revision, "configuration changed", zap.Int("revision", saved.Number), zap.String("author", saved.Author), zap.String("what", saved.What))
 	return nil
 }
 

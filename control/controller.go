@@ -12,6 +12,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/disk"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/host"
 	"github.com/tarpon-lb/tarpon/control/operational"
 	"github.com/tarpon-lb/tarpon/control/revision"
@@ -39,6 +40,7 @@ type Options struct {
 // everybody else asks that goroutine by do.
 type Controller struct {
 	Options
+	events   *event.Log
 	requests chan func()
 	changes  chan change
 	ended    chan struct{}
@@ -61,6 +63,7 @@ type Controller struct {
 	free   map[loader.BackendID]bool
 	sweep  loader.Sweep
 	health map[checkKey]*realHealth
+	said   said // of what goes on, by events
 
 	paths    map[netip.Addr]host.Path
 	defaults map[int]host.DefaultRoute
@@ -75,10 +78,10 @@ const sweepInterval = 10 * time.Second
 // before Start.
 func New(o Options, loaded Loaded) *Controller {
 	c := &Controller{
-		Options: o, requests: make(chan func()), changes: make(chan change), ended: make(chan struct{}), started: time.Now(),
+		Options: o, events: event.NewLog(o.Log), requests: make(chan func()), changes: make(chan change), ended: make(chan struct{}), started: time.Now(),
 		checks:  healthcheck.NewSet[checkKey](),
 		edition: edition{loaded.File, loaded.Config}, config: loaded.Config, revisions: loaded.Revisions, broken: loaded.Broken,
-		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{},
+		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{}, said: said{lostHops: map[netip.Addr]bool{}},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
 		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), deadline: time.NewTimer(time.Hour),
@@ -116,8 +119,10 @@ func (c *Controller) Start() error {
 		return err
 	}
 	c.sweepFlows()
+	c.tellCapacity()
 	c.awaitDeadlines()
 	c.tell()
+	c.events.Info(event.Started, "started", zap.String("version", c.Version), zap.Int("revision", c.running.Number))
 	return nil
 }
 
@@ -136,6 +141,7 @@ func (c *Controller) awaitNextHops() {
 // Run serves until the context ends. Traffic goes on after.
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.ended)
+	defer c.events.Close()
 	defer c.checks.Close()
 	defer c.watcher.Close()
 	sweep := time.NewTicker(sweepInterval)
@@ -143,6 +149,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			c.events.Info(event.Stopped, "stopping: traffic, flows and addresses stay; health checks rest")
 			return nil
 		case request := <-c.requests:
 			request()
@@ -159,6 +166,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.takeChange(change)
 		case <-sweep.C:
 			c.sweepFlows()
+			c.tellCapacity()
 			c.repairSysctls()
 		case <-c.settle.C:
 			c.complain("set addresses", c.setAddresses())
@@ -194,8 +202,4 @@ func ask[T any](ctx context.Context, c *Controller, f func() (T, error)) (answer
 // Alive returns when the owning goroutine has answered: for watchdogs.
 func (c *Controller) Alive(ctx context.Context) error { return c.do(ctx, func() {}) }
 
-func (c *Controller) complain(what string, err error) {
-	if err != nil {
-		c.Log.Error(what, zap.Error(err))
-	}
-}
+func (c *Controller) complain(what string, err error) { c.events.Fail(what, err) }

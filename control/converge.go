@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/host"
 	"github.com/tarpon-lb/tarpon/control/plan"
 	"github.com/tarpon-lb/tarpon/loader"
@@ -59,7 +60,7 @@ func (c *Controller) endRemovedVips(old loader.Tables) {
 		return
 	}
 	ended := c.Loader.EndFlows(func(f loader.Flow) bool { return removed[f.Vip] })
-	c.Log.Info("vips removed", zap.Int("vips", len(removed)), zap.Int("flows_ended", ended))
+	c.events.Info(event.VipsRemoved, "vips removed", zap.Int("vips", len(removed)), zap.Int("flows_ended", ended))
 }
 
 // wish is the configuration with health and the operational state.
@@ -134,10 +135,10 @@ func (c *Controller) setAddresses() error {
 	}
 	done, err := c.Host.SetAddresses(want)
 	for _, a := range done.Added {
-		c.Log.Info("address added", zap.Stringer("address", a))
+		c.events.Info(event.AddressAdded, "address added", zap.Stringer("address", a))
 	}
 	for _, a := range done.Removed {
-		c.Log.Info("address removed", zap.Stringer("address", a))
+		c.events.Info(event.AddressRemoved, "address removed", zap.Stringer("address", a))
 	}
 	return err
 }

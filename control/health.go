@@ -13,7 +13,6 @@ import (
 	"github.com/tarpon-lb/tarpon/control/disk"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
-	"go.uber.org/zap"
 )
 
 // checkKey names the check of one real of one vip.
@@ -96,8 +95,7 @@ func (c *Controller) takeHealth(events []healthcheck.Event[checkKey]) {
 		}
 		if event.State.Up != h.state.Up {
 			turned = true
-			c.Log.Info("real "+upDown(event.State.Up), zap.Stringer("vip", event.Key.vip),
-				zap.Stringer("real", event.Key.real), zap.String("error", event.State.Error))
+			c.tellHealth(event.Key, event.State)
 		}
 		h.state = event.State
 		news = news || event.Changed

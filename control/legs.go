@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/host"
 	"github.com/tarpon-lb/tarpon/loader"
 	"go.uber.org/zap"
@@ -40,7 +41,7 @@ func (c *Controller) attachLeg(leg config.Leg) error {
 		return err
 	}
 	c.turnOffloadsOff(leg, attached.Mode == loader.Native)
-	c.Log.Info("leg", zap.String("leg", leg.Name), zap.String("interface", leg.Interface),
+	c.events.Info(event.LegAttached, "leg attached", zap.String("leg", leg.Name), zap.String("interface", leg.Interface),
 		zap.Stringer("mode", attached.Mode), zap.String("reason", attached.Reason))
 	return nil
 }
@@ -54,7 +55,7 @@ func (c *Controller) repairSysctls() {
 	}
 	done, err := c.Host.SetSysctls(names, oneArmed)
 	for _, change := range done.Changes {
-		c.Log.Info("sysctl set", zap.Stringer("sysctl", change))
+		c.events.Info(event.SysctlSet, "sysctl set", zap.Stringer("sysctl", change))
 	}
 	c.complain("set sysctls", err)
 }
@@ -81,11 +82,12 @@ func (c *Controller) watch() {
 // takeChange acts on what became of interfaces, routes and neighbours.
 func (c *Controller) takeChange(change host.Change) {
 	for _, note := range change.Notes {
-		c.Log.Warn(note)
+		c.events.Seldom(event.Network, note)
 	}
 	for name, state := range change.Legs {
 		was, known := c.legs[name]
 		c.legs[name] = state
+		c.tellLeg(name, was, known, state)
 		if known && state.Ifindex != 0 && (state.Ifindex != was.Ifindex || state.MAC != was.MAC || state.MTU != was.MTU) {
 			for _, leg := range c.config.Legs {
 				if leg.Interface == name {
@@ -98,6 +100,7 @@ func (c *Controller) takeChange(change host.Change) {
 		c.defaults[ifindex] = route
 		c.setLegRoutes(ifindex, route)
 	}
+	c.tellNextHops(change.NextHops)
 	changed := map[netip.Addr]bool{}
 	for addr, path := range change.NextHops {
 		c.paths[addr] = path
@@ -105,7 +108,7 @@ func (c *Controller) takeChange(change host.Change) {
 	}
 	c.setNextHops(changed)
 	if len(change.Lost) > 0 {
-		c.Log.Warn("addresses are gone, adding them again", zap.Stringers("addresses", change.Lost))
+		c.events.Warn(event.AddressLost, "addresses are gone, adding them again", zap.Stringers("addresses", change.Lost))
 		c.complain("set addresses", c.setAddresses())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/host"
 	"github.com/tarpon-lb/tarpon/loader"
 	"go.uber.org/zap"
@@ -27,10 +28,10 @@ func offloadsOff(mode loader.Mode, native bool) []string {
 func (c *Controller) turnOffloadsOff(leg config.Leg, native bool) {
 	off, err := c.Host.TurnOff(leg.Interface, offloadsOff(leg.Mode, native)...)
 	if len(off) > 0 {
-		c.Log.Info("offloads turned off", zap.String("leg", leg.Name), zap.String("interface", leg.Interface), zap.Strings("offloads", off))
+		c.events.Info(event.OffloadsOff, "offloads turned off", zap.String("leg", leg.Name), zap.String("interface", leg.Interface), zap.Strings("offloads", off))
 	}
 	if err != nil {
-		c.Log.Warn("offloads stay on", zap.String("leg", leg.Name), zap.Error(err))
+		c.events.Seldom(event.OffloadsStay, "offloads stay on", zap.String("leg", leg.Name), zap.Error(err))
 	}
 }
 
@@ -44,7 +45,7 @@ func (c *Controller) restoreOffloads() {
 		return slices.Contains(off[o.Interface], o.Offload)
 	})
 	for _, o := range restored {
-		c.Log.Info("offload turned on again", zap.String("interface", o.Interface), zap.String("offload", o.Offload))
+		c.events.Info(event.OffloadOn, "offload turned on again", zap.String("interface", o.Interface), zap.String("offload", o.Offload))
 	}
 	c.complain("restore offloads", err)
 }

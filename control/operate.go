@@ -10,6 +10,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/operational"
 	"go.uber.org/zap"
 )
@@ -83,7 +84,7 @@ func (c *Controller) operate(ctx context.Context, vip, real string, kind operati
 		if next != nil {
 			told.Message += fmt.Sprintf("; %d flows left (now)", told.FlowsLeft)
 		}
-		c.Log.Info("operational state changed", zap.String("author", api.Caller(ctx)), zap.String("what", told.Message))
+		c.events.Info(event.Decided, "operational state changed", zap.String("author", api.Caller(ctx)), zap.String("what", told.Message))
 		return told, nil
 	})
 }

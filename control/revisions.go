@@ -9,6 +9,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"go.uber.org/zap"
 )
@@ -21,6 +22,7 @@ func (c *Controller) recallRevision() {
 		var err error
 		c.running, err = c.revisions.Note(revision.Revision{Author: revision.AuthorFile, What: "found in the file at a start"}, c.edition.file)
 		c.complain("keep the revision", err)
+		c.events.Info(event.Revision, "configuration found in the file", zap.Int("revision", c.running.Number))
 	}
 	c.awaitConfirmation()
 }
@@ -75,7 +77,7 @@ func (c *Controller) Confirm(ctx context.Context) (api.Result, error) {
 		c.running = c.revisions.Last()
 		c.awaitConfirmation()
 		c.tell()
-		c.Log.Info("confirmed", zap.Int("revision", c.running.Number), zap.String("author", api.Caller(ctx)))
+		c.events.Info(event.Confirmed, "configuration confirmed", zap.Int("revision", c.running.Number), zap.String("author", api.Caller(ctx)))
 		result.Changed, result.Message = true, fmt.Sprintf("revision %d: confirmed", c.running.Number)
 		return result, nil
 	})
@@ -110,7 +112,7 @@ func (c *Controller) rollBackUnconfirmed() {
 		},
 	}})
 	if o := <-answer; o.err != nil {
-		c.Log.Error("roll back what was not confirmed; again in 10 s", zap.Error(o.err))
+		c.complain("roll back what was not confirmed; again in 10 s", o.err)
 		c.unconfirmed.Reset(10 * time.Second)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type router struct {
 	status  api.Status
 	vips    []api.Vip
 	flows   []api.Flow
+	events  []api.Event
 	changes []string
 	answer  *api.Result // to a change; nil: done
 	err     error
@@ -46,6 +48,10 @@ func (r *router) Flows(context.Context, api.FlowFilter) (iter.Seq[api.Flow], err
 			}
 		}
 	}, r.err
+}
+
+func (r *router) Events(_ context.Context, since uint64, _ bool) (iter.Seq[api.Event], error) {
+	return slices.Values(r.events[since:]), r.err
 }
 
 // change notes a change as the JSON that asked for it.
@@ -273,8 +279,12 @@ func TestPlans(t *testing.T) {
 func TestShowing(t *testing.T) {
 	r := &router{
 		status: api.Status{Version: "1.0"},
-		vips:   []api.Vip{{Vip: "192.0.2.1:80/tcp", Name: "shop"}, {Vip: "192.0.2.2:53/udp"}},
-		flows:  []api.Flow{{Protocol: "tcp", Client: "198.51.100.1:1", State: "established", Idle: 2}},
+		events: []api.Event{
+			{Sequence: 1, Kind: "started", Message: "started", Fields: map[string]string{"version": "1", "revision": "7"}},
+			{Sequence: 2, Kind: "real_down", Message: "real down", Fields: map[string]string{"vip": "shop", "real": "web1", "error": "refused"}},
+		},
+		vips:  []api.Vip{{Vip: "192.0.2.1:80/tcp", Name: "shop"}, {Vip: "192.0.2.2:53/udp"}},
+		flows: []api.Flow{{Protocol: "tcp", Client: "198.51.100.1:1", State: "established", Idle: 2}},
 	}
 	for _, test := range []struct {
 		args string
@@ -309,6 +319,11 @@ func TestShowing(t *testing.T) {
 		{"diff", exitUsage, "A is missing"},
 		{"diff 1 2 3", exitUsage, `"3" is one argument too many`},
 		{"diff one", exitUsage, "no revision's number"},
+		{"events", 0, "Jan  1 00:00:00 started: revision 7, version 1\nJan  1 00:00:00 real down: shop, web1, refused\n"},
+		{"events --since 1 -o json", 0, `{"sequence":2,"time":"0001-01-01T00:00:00Z","kind":"real_down","message":"real down","fields":{"error":"refused","real":"web1","vip":"shop"}}` + "\n"},
+		{"events --since yesterday", exitUsage, "invalid value"},
+		{"events --follow", exitUnreachable, "refused\nlbctl: tarpond cannot be reached any more: it has ended\n"},
+		{"events please", exitUsage, "one argument too many"},
 		{"history please", exitUsage, "one argument too many"},
 		{"version", 0, "lbctl "},
 		{"--version", 0, "lbctl version "},
@@ -330,7 +345,7 @@ func TestShowing(t *testing.T) {
 		t.Errorf("with a problem: exit code %d, %q, %q", code, stdout, stderr)
 	}
 	r.err = errors.New("no memory")
-	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "history", "diff 41", "rollback 41", "confirm", "drain shop web1", "enable shop", "del-vip shop"} {
+	for _, command := range []string{"status", "vips", "flows", "stats", "export", "reload", "events", "history", "diff 41", "rollback 41", "confirm", "drain shop web1", "enable shop", "del-vip shop"} {
 		if code, _, stderr := r.lbctl(t, strings.Fields(command)...); code != exitRefused || stderr != "lbctl: no memory\n" {
 			t.Errorf("%s that fails: exit code %d, %q", command, code, stderr)
 		}

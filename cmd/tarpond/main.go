@@ -163,8 +163,11 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 		return socket, <-ended
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	log.Info("stopping: traffic, flows and addresses stay; health checks rest")
-	_ = server.Close()
+	leave, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if server.Shutdown(leave) != nil { // readers of events learn of the end
+		_ = server.Close()
+	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil, nil
 	}

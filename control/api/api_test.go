@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,6 +50,13 @@ func (f *fake) Flows(_ context.Context, filter FlowFilter) (iter.Seq[Flow], erro
 	f.note("flows %+v", filter)
 	return f.flows, f.err
 }
+
+func (f *fake) Events(_ context.Context, since uint64, follow bool) (iter.Seq[Event], error) {
+	f.note("events since %d %v", since, follow)
+	return slices.Values(events), f.err
+}
+
+var events = []Event{{Sequence: 7, Kind: "real_up"}, {Sequence: 8, Fields: map[string]string{"vip": "v"}}}
 
 func (f *fake) AddVip(_ context.Context, vip NewVip, o Options) (Result, error) {
 	f.note("add vip %s %s %d %+v", vip.Vip, *vip.Scheduler, len(vip.Reals), o)
@@ -148,7 +156,7 @@ func (f *fake) Export(context.Context) ([]byte, error) {
 }
 
 // serve serves the fake, and returns the socket.
-func serve(t *testing.T, f *fake, change func(*http.Server)) string {
+func serve(t *testing.T, f Controller, change func(*http.Server)) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "sock")
 	listener, err := Listen(socket)
@@ -228,6 +236,8 @@ var calls = []struct {
 	{"flows {Vip:shop Real: Client:10.0.0.0/8 State:established}", func(ctx context.Context, c *Client) (any, error) {
 		return collect(c.Flows(ctx, FlowFilter{Vip: "shop", Client: "10.0.0.0/8", State: "established"}))
 	}, []Flow{{Client: "c0", Idle: 0}, {Client: "c1", Idle: 1}}},
+	{"events since 6 false", func(ctx context.Context, c *Client) (any, error) { return collect(c.Events(ctx, 6, false)) }, events},
+	{"events since 0 true", func(ctx context.Context, c *Client) (any, error) { return collect(c.Events(ctx, 0, true)) }, events},
 }
 
 // flows are so many.
@@ -241,12 +251,12 @@ func flows(n int) iter.Seq[Flow] {
 	}
 }
 
-func collect(stream iter.Seq2[Flow, error]) (list []Flow, err error) {
-	for flow, err := range stream {
+func collect[T any](stream iter.Seq2[T, error]) (list []T, err error) {
+	for one, err := range stream {
 		if err != nil {
 			return list, err
 		}
-		list = append(list, flow)
+		list = append(list, one)
 	}
 	return list, nil
 }
@@ -351,6 +361,8 @@ func TestRequestsThatAreNotUnderstood(t *testing.T) {
 		{"a negative one", "PUT", "/v1/config?ifRevision=-1", "", 422, "ifRevision"},
 		{"neither yes nor no", "DELETE", "/v1/vips/shop/reals/web1?dryRun=maybe", "", 422, "dryRun"},
 		{"unknown option", "DELETE", "/v1/vips/shop?dryrun=true", "", 422, "dryrun: it is not known"},
+		{"no number of an event", "GET", "/v1/events?since=-1", "", 422, "not understood"},
+		{"no answer to follow", "GET", "/v1/events?follow=maybe", "", 422, "not understood"},
 		{"no such path", "GET", "/v1/vip", "", 404, ""},
 		{"no such method", "DELETE", "/v1/vips", "", 405, ""},
 	} {

@@ -166,29 +166,35 @@ func (c *Client) file(ctx context.Context, path string) ([]byte, error) {
 
 // Flows streams flows. The last pair has the error that ended the stream early.
 func (c *Client) Flows(ctx context.Context, f FlowFilter) iter.Seq2[Flow, error] {
-	return func(yield func(Flow, error) bool) {
-		q := url.Values{}
-		for key, value := range map[string]string{"vip": f.Vip, "real": f.Real, "client": f.Client, "state": f.State} {
-			if value != "" {
-				q.Set(key, value)
-			}
+	q := url.Values{}
+	for key, value := range map[string]string{"vip": f.Vip, "real": f.Real, "client": f.Client, "state": f.State} {
+		if value != "" {
+			q.Set(key, value)
 		}
-		response, err := c.send(ctx, "GET", "/v1/flows", q, nil)
+	}
+	return stream[Flow](ctx, c, "/v1/flows", q)
+}
+
+// stream decodes an answer of many lines as they come.
+func stream[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		response, err := c.send(ctx, "GET", path, q, nil)
 		if err != nil {
-			yield(Flow{}, err)
+			yield(none, err)
 			return
 		}
 		defer response.Body.Close()
 		decoder := json.NewDecoder(response.Body)
 		for {
-			var flow Flow
-			if err := decoder.Decode(&flow); err == io.EOF {
+			var one T
+			if err := decoder.Decode(&one); err == io.EOF {
 				return
 			} else if err != nil {
-				yield(Flow{}, fmt.Errorf("the list ends early (did tarpond end?): %w", err))
+				yield(none, fmt.Errorf("the list ends early (did tarpond end?): %w", err))
 				return
 			}
-			if !yield(flow, nil) {
+			if !yield(one, nil) {
 				return
 			}
 		}

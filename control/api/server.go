@@ -24,6 +24,7 @@ type Controller interface {
 	Vips(ctx context.Context) ([]Vip, error)
 	Stats(ctx context.Context) (Stats, error)
 	Flows(ctx context.Context, filter FlowFilter) (iter.Seq[Flow], error)
+	Events(ctx context.Context, since uint64, follow bool) (iter.Seq[Event], error)
 
 	AddVip(ctx context.Context, vip NewVip, o Options) (Result, error)
 	EditVip(ctx context.Context, vip string, s VipSettings, o Options) (Result, error)
@@ -100,11 +101,13 @@ func Inherit(file *os.File) (net.Listener, error) {
 // NewServer serves a Controller.
 func NewServer(c Controller) *http.Server {
 	mux := http.NewServeMux()
-	s := &server{c}
+	shutdown, end := context.WithCancel(context.Background())
+	s := &server{c, shutdown}
 	mux.HandleFunc("GET /v1/status", answer(s.status))
 	mux.HandleFunc("GET /v1/vips", answer(s.vips))
 	mux.HandleFunc("GET /v1/stats", answer(s.stats))
 	mux.HandleFunc("GET /v1/flows", s.flows)
+	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/vips", answer(change(s.addVip)))
 	mux.HandleFunc("PATCH /v1/vips/{vip}", answer(change(s.editVip)))
 	mux.HandleFunc("DELETE /v1/vips/{vip}", answer(change(s.deleteVip)))
@@ -126,16 +129,21 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/revisions/{revision}", file(s.revisionFile))
 	mux.HandleFunc("POST /v1/revisions/{revision}/rollback", answer(change(s.rollback)))
 	mux.HandleFunc("POST /v1/restart", answer(s.restart))
-	return &http.Server{
+	server := &http.Server{
 		ConnContext:       withCaller,
 		Handler:           http.MaxBytesHandler(mux, maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       time.Minute,
 	}
+	server.RegisterOnShutdown(end)
+	return server
 }
 
-type server struct{ c Controller }
+type server struct {
+	c        Controller
+	shutdown context.Context // done when no stream should go on
+}
 
 // answer makes a handler of a function: its value as JSON, or its error.
 func answer[T any](f func(*http.Request) (T, error)) http.HandlerFunc {

@@ -145,6 +145,16 @@ type Device struct {
 	TxErrors  uint64 `json:"txErrors"`
 }
 
+// An Event is something that happened.
+type Event struct {
+	// Sequence numbers a daemon's events, from 1.
+	Sequence uint64            `json:"sequence"`
+	Time     time.Time         `json:"time"`
+	Kind     string            `json:"kind"` // one of control/event's
+	Message  string            `json:"message"`
+	Fields   map[string]string `json:"fields,omitempty"`
+}
+
 // A Flow is one entry of the flow table.
 type Flow struct {
 	Protocol string `json:"protocol"`
