@@ -119,12 +119,18 @@ INLINE int usable(const struct facts *f, struct insert *insert, __u16 id, bool v
 
 GLOBAL int usable4(const struct facts *f, struct insert *insert, __u16 id)
 {
-	return f && insert ? usable(f, insert, id, false) : REFUSED_INTERNAL;
+	int result = f && insert ? usable(f, insert, id, false) : REFUSED_INTERNAL;
+
+	trace_attempt(id, result);
+	return result;
 }
 
 GLOBAL int usable6(const struct facts *f, struct insert *insert, __u16 id)
 {
-	return f && insert ? usable(f, insert, id, true) : REFUSED_INTERNAL;
+	int result = f && insert ? usable(f, insert, id, true) : REFUSED_INTERNAL;
+
+	trace_attempt(id, result);
+	return result;
 }
 
 INLINE int usable_at(const struct facts *f, struct insert *insert, __u64 schedule, __u32 place,
@@ -219,6 +225,8 @@ INLINE int admit(const struct facts *f, struct insert *insert, struct vip *vip, 
 	hash = schedule_hash(&insert->key, &f->ends.source, f->ends.source_port, v6);
 	place = SCHEDULE_KIND(schedule) == SCHEDULE_BY_TURN ? schedule_turn(schedule, vip_id)
 							    : schedule_place(schedule, hash);
+	TRACE(schedule, schedule);
+	TRACE(place, place);
 	chosen = choose(f, insert, schedule, place, v6);
 	if (chosen <= 0)
 		return chosen;

@@ -19,3 +19,10 @@ const volatile __u32 answers_per_tick = 1000;
 
 /* The program handles multi-buffer packets (xdp.frags). */
 const volatile bool frags;
+
+/*
+ * The program only says what it would do (trace.h). It reads the live tables and
+ * writes nothing to them: not to the flows, whose turn it is, and when an insert
+ * failed. The other maps that it writes are copies of its own.
+ */
+const volatile bool dry_run;

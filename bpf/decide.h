@@ -47,6 +47,8 @@ INLINE int decide_flow(const struct facts *f, struct insert *insert,
 
 	if (!vip)
 		return REFUSED_INTERNAL;
+	TRACE(vip, vip_id);
+	TRACE(flow, backend ? insert->found : 0);
 	flow_key(&insert->key, &f->ends.source, f->ends.source_port, f->ends.protocol,
 		 all ? f->ends.destination_port : 0, v6);
 	flow_key_of_vip(&insert->key, vip_id, v6);
@@ -92,6 +94,7 @@ INLINE int decide_vip(const struct facts *f, struct insert *insert, __u32 use, b
 /* A packet of a real that answers a flow. */
 INLINE int decide_reply(struct facts *f, struct insert *insert, const struct backend *backend)
 {
+	TRACE(flow, insert->found);
 	if (f->ends.protocol == IPPROTO_TCP && is_cut(backend)) {
 		/* Both ends must learn it, and the client first: one that only listens
 		 * hears nobody but the real, and believes a reset only at its place in

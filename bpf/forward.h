@@ -83,6 +83,14 @@ INLINE int send(frame *frame, const struct egress *egress, enum route route)
 		}                                                                              \
 	} while (0)
 
+INLINE void trace_forward(const struct flow *flow, bool new, enum route way)
+{
+	traced.backend = flow->backend;
+	traced.route = way;
+	if (flow->slot && !new)
+		traced.flow = flow->value;
+}
+
 /*
  * Routes and sends a packet with ports on, to its backend's real or (out) from the
  * backend's vip to the client. A packet without a slot goes by the schedule or the
@@ -105,6 +113,8 @@ INLINE int forward(frame *frame, struct packet *p, const struct flow *flow,
 	if (out)
 		hop = flow->slot ? hop_out(p->leg, destination, v6) : NULL;
 	way = route(frame, f, hop, source, destination, frame_segment(frame, p), egress, v6);
+	if (dry_run)
+		trace_forward(flow, new, way);
 	HAND_OVER(p, way);
 	if (way == ROUTE_NONE && out && !flow->slot)
 		return PASS(p, local);

@@ -64,6 +64,8 @@ INLINE __u64 neighbours_of(void *page, const struct flow_key *key, bool v6)
 
 INLINE void slot_fill(__u64 *slot, const struct flow_key *key, __u64 value, bool v6)
 {
+	if (dry_run)
+		return;
 	if (v6) {
 		WRITE64(slot, key->address[0]);
 		WRITE64(slot + 1, key->address[1]);
@@ -81,6 +83,8 @@ INLINE bool slot_evict(__u64 *slot, __u64 value, bool v6)
 
 	if (!flow_swap(slot, value, gone, v6))
 		return false;
+	if (dry_run)
+		return true;
 	WRITE64(slot + KEY_WORD(v6), 0);
 	flow_fence();
 	return true;
@@ -292,7 +296,7 @@ INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 	bpf_spin_unlock(&lock->lock);
 	if (result == INSERTED)
 		flow_dirty(insert->key.page, v6);
-	if (result == INSERT_FULL) {
+	if (result == INSERT_FULL && !dry_run) {
 		/* Bit 31 tells tick 0 from never. */
 		if (v6)
 			limit->full6 = insert->now | 1u << 31;

@@ -78,6 +78,8 @@ INLINE enum route route_fib(frame *frame, const struct facts *f, const struct ad
 		fib.ipv4_dst = destination->words[0];
 	}
 	code = bpf_fib_lookup(frame, &fib, sizeof(fib), 0);
+	TRACE(fib_used, true);
+	TRACE(fib, code);
 	egress->ifindex = fib.ifindex;
 	egress->mtu = code == BPF_FIB_LKUP_RET_FRAG_NEEDED ? fib.mtu_result : 0;
 	egress->neighbour.nh_family = 0;

@@ -30,6 +30,8 @@ INLINE __u32 schedule_turn(__u64 schedule, __u32 vip)
 
 	if (!turn)
 		return 0;
+	if (dry_run)
+		return (__u32)*turn % SCHEDULE_SLOTS(schedule);
 	return (__u32)__sync_fetch_and_add(turn, 1) % SCHEDULE_SLOTS(schedule);
 }
 

@@ -13,7 +13,7 @@ import (
 func header(t *testing.T) map[string]int {
 	t.Helper()
 	numbers := map[string]int{}
-	for _, name := range []string{"../bpf/abi.h", "../bpf/maps.h"} {
+	for _, name := range []string{"../bpf/abi.h", "../bpf/maps.h", "../bpf/admit.h", "../bpf/route.h"} {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -59,12 +59,26 @@ func TestNumbersAreTheHeaders(t *testing.T) {
 		"FLOW_CLOSED": int(Closed), "FLOW_UDP_UNREPLIED": int(UDPUnreplied), "FLOW_UDP": int(UDPReplied),
 		"TIMEOUT_HANDSHAKE": Handshake.timeout(), "TIMEOUT_ESTABLISHED": Established.timeout(), "TIMEOUT_CLOSING": FinClient.timeout(),
 		"TIMEOUT_CLOSED": Closed.timeout(), "TIMEOUT_UDP": UDPReplied.timeout(), "TIMEOUT_UDP_UNREPLIED": UDPUnreplied.timeout(),
+		"ROUTE_HOP": int(WayHop), "ROUTE_KERNEL": int(WayKernel), "ROUTE_NONE": int(WayNone), "ROUTE_BLACKHOLE": int(WayBlackhole),
+		"ROUTE_UNREACHABLE": int(WayUnreachable), "ROUTE_PROHIBITED": int(WayProhibited),
+		"ROUTE_FORWARDING_OFF": int(WayForwardingOff), "ROUTE_TOO_BIG": int(WayTooBig),
+		"REFUSED_EMPTY": refusalNumber(RefusedNobody), "REFUSED_SELF": refusalNumber(RefusedSelf),
+		"REFUSED_FULL_NAT": refusalNumber(RefusedFullNAT), "REFUSED_TAKEN": refusalNumber(RefusedTaken),
 		"FLOW_CHANGED": int(valueGone(0) >> 32 &^ uint64(stateGone)),
 	} {
 		if have, ok := c[name]; !ok || have != n {
 			t.Errorf("%s is %d in the header (there: %v), %d in Go", name, have, ok, n)
 		}
 	}
+}
+
+func refusalNumber(r Refusal) int {
+	for number, refusal := range refusals {
+		if refusal == r {
+			return int(number)
+		}
+	}
+	return 0
 }
 
 func TestRecordsAreWhatTheKernelHas(t *testing.T) {

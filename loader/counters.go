@@ -43,6 +43,15 @@ func (l *Loader) reasonsOf(hook uint32) ([]Count, error) {
 	if err := l.maps.Hooks.Lookup(hook, &cpus); err != nil {
 		return nil, fmt.Errorf("read the counters: %w", err)
 	}
+	reasons := make([]xdpReasons, len(cpus))
+	for i := range cpus {
+		reasons[i] = cpus[i].Reasons
+	}
+	return countsOf(reasons...), nil
+}
+
+// countsOf sums counters by name.
+func countsOf(reasons ...xdpReasons) []Count {
 	fields := reflect.TypeFor[xdpReasons]()
 	var counts []Count
 	for i := range fields.NumField() {
@@ -50,12 +59,12 @@ func (l *Loader) reasonsOf(hook uint32) ([]Count, error) {
 			continue
 		}
 		count := Count{Name: snakeCase(fields.Field(i).Name)}
-		for c := range cpus {
-			count.Packets += reflect.ValueOf(&cpus[c].Reasons).Elem().Field(i).Uint()
+		for c := range reasons {
+			count.Packets += reflect.ValueOf(&reasons[c]).Elem().Field(i).Uint()
 		}
 		counts = append(counts, count)
 	}
-	return counts, nil
+	return counts
 }
 
 // snakeCase undoes what the generator made of a C name.

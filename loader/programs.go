@@ -3,7 +3,9 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -13,6 +15,9 @@ import (
 // several buffers, which devices with a large MTU ask for; nil until one does.
 type programs struct {
 	xdp, frags, tc *ebpf.Program
+
+	dryRun sync.Mutex     // is held by one at a time
+	dry    [2]*dryProgram // by hook; nil until somebody asks
 
 	maps      map[string]*ebpf.Map // the Loader's
 	constants map[string]any
@@ -41,46 +46,58 @@ func (l *Loader) openMaps(spec *ebpf.CollectionSpec) (err error) {
 }
 
 // load loads the programs over these maps. frags waits until a device asks.
-func (p *programs) load(maps *xdpMaps, pins *pins) error {
+func (p *programs) load(opened *xdpMaps, pins *pins) error {
 	secrets, err := pins.secrets()
 	if err != nil {
 		return err
 	}
-	p.maps = byName(maps)
+	p.maps = byName(opened)
 	p.constants = map[string]any{
 		"hash_secret":     secrets,
-		"flow4_page_mask": maps.Flows4.MaxEntries() - 1,
-		"flow6_page_mask": maps.Flows6.MaxEntries() - 1,
+		"flow4_page_mask": opened.Flows4.MaxEntries() - 1,
+		"flow6_page_mask": opened.Flows6.MaxEntries() - 1,
 		"frags":           false,
+		"dry_run":         false,
 	}
-	if p.xdp, err = p.loadOne(loadXdp, "tarpon_xdp"); err != nil {
+	if p.xdp, err = p.loadOne(loadXdp, "tarpon_xdp", p.constants); err != nil {
 		return err
 	}
-	p.tc, err = p.loadOne(loadTc, "tarpon_tc")
+	p.tc, err = p.loadOne(loadTc, "tarpon_tc", p.constants)
 	return err
 }
 
 // forFrags is the XDP program for packets in several buffers.
 func (p *programs) forFrags() (_ *ebpf.Program, err error) {
 	if p.frags == nil {
-		p.constants["frags"] = true
-		p.frags, err = p.loadOne(loadXdp, "tarpon_xdp")
+		constants := maps.Clone(p.constants)
+		constants["frags"] = true
+		p.frags, err = p.loadOne(loadXdp, "tarpon_xdp", constants)
 	}
 	return p.frags, err
 }
 
-func (p *programs) loadOne(read func() (*ebpf.CollectionSpec, error), name string) (*ebpf.Program, error) {
+func (p *programs) loadOne(read func() (*ebpf.CollectionSpec, error), name string, constants map[string]any) (*ebpf.Program, error) {
 	spec, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("read the built-in program: %w", err)
 	}
-	for name, m := range p.maps {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
-	}
-	if p.constants["frags"] == true {
+	if constants["frags"] == true {
 		spec.Programs[name].Flags |= unix.BPF_F_XDP_HAS_FRAGS
 	}
-	for constant, value := range p.constants {
+	collection, err := newCollection(spec, name, p.maps, constants)
+	if err != nil {
+		return nil, err
+	}
+	defer collection.Close()
+	return collection.DetachProgram(name), nil
+}
+
+// newCollection loads a program over these maps, and makes the others.
+func newCollection(spec *ebpf.CollectionSpec, program string, over map[string]*ebpf.Map, constants map[string]any) (*ebpf.Collection, error) {
+	for name, m := range over {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	for constant, value := range constants {
 		v := spec.Variables[constant]
 		if v == nil { // not used by this program
 			continue
@@ -89,17 +106,21 @@ func (p *programs) loadOne(read func() (*ebpf.CollectionSpec, error), name strin
 			return nil, fmt.Errorf("set %s: %w", constant, err)
 		}
 	}
-	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.maps})
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: over})
 	if err != nil {
-		return nil, refusedProgram(name, err)
+		return nil, refusedProgram(program, err)
 	}
-	defer collection.Close()
-	return collection.DetachProgram(name), nil
+	return collection, nil
 }
 
 func (p *programs) close() {
 	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc} {
 		program.Close() // nil is closed
+	}
+	p.dryRun.Lock()
+	defer p.dryRun.Unlock()
+	for _, dry := range p.dry {
+		dry.close()
 	}
 }
 

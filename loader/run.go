@@ -18,9 +18,17 @@ const (
 // and returns the kernel's verdict and the frame after. For tests: the maps change
 // as they would. XDP needs an interface with receive queues.
 func (l *Loader) Run(hook Hook, ifindex int, frame []byte) (verdict uint32, after []byte, err error) {
-	program, context := l.programs.xdp, any(&xdpContext{DataEnd: uint32(len(frame)), IngressIfindex: uint32(ifindex)})
+	program := l.programs.xdp
 	if hook == HookTC {
-		program, context = l.programs.tc, &skbContext{Ifindex: uint32(ifindex)}
+		program = l.programs.tc
+	}
+	return testRun(program, hook, ifindex, frame)
+}
+
+func testRun(program *ebpf.Program, hook Hook, ifindex int, frame []byte) (verdict uint32, after []byte, err error) {
+	context := any(&xdpContext{DataEnd: uint32(len(frame)), IngressIfindex: uint32(ifindex)})
+	if hook == HookTC {
+		context = &skbContext{Ifindex: uint32(ifindex)}
 	}
 	options := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256), Context: context}
 	verdict, err = program.Run(options)

@@ -41,10 +41,12 @@ const (
 	tcMapVips           = "vips"
 	tcProgTarponTc      = "tarpon_tc"
 	tcVarAnswersPerTick = "answers_per_tick"
+	tcVarDryRun         = "dry_run"
 	tcVarFlow4PageMask  = "flow4_page_mask"
 	tcVarFlow6PageMask  = "flow6_page_mask"
 	tcVarFrags          = "frags"
 	tcVarHashSecret     = "hash_secret"
+	tcVarTraced         = "traced"
 )
 
 // loadTc returns the embedded CollectionSpec for tc.
@@ -126,10 +128,12 @@ type tcMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcVariableSpecs struct {
 	AnswersPerTick *ebpf.VariableSpec `ebpf:"answers_per_tick"`
+	DryRun         *ebpf.VariableSpec `ebpf:"dry_run"`
 	Flow4PageMask  *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
 	Flow6PageMask  *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
 	Frags          *ebpf.VariableSpec `ebpf:"frags"`
 	HashSecret     *ebpf.VariableSpec `ebpf:"hash_secret"`
+	Traced         *ebpf.VariableSpec `ebpf:"traced"`
 }
 
 // tcObjects contains all objects after they have been loaded into the kernel.
@@ -210,10 +214,12 @@ func (m *tcMaps) Close() error {
 // It can be passed to loadTcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcVariables struct {
 	AnswersPerTick *ebpf.Variable `ebpf:"answers_per_tick"`
+	DryRun         *ebpf.Variable `ebpf:"dry_run"`
 	Flow4PageMask  *ebpf.Variable `ebpf:"flow4_page_mask"`
 	Flow6PageMask  *ebpf.Variable `ebpf:"flow6_page_mask"`
 	Frags          *ebpf.Variable `ebpf:"frags"`
 	HashSecret     *ebpf.Variable `ebpf:"hash_secret"`
+	Traced         *ebpf.Variable `ebpf:"traced"`
 }
 
 // tcPrograms contains all programs after they have been loaded into the kernel.

@@ -272,6 +272,25 @@ type xdpScratch struct {
 	}
 }
 
+type xdpTrace struct {
+	_        structs.HostLayout
+	Schedule uint64
+	Flow     uint64
+	Vip      uint32
+	Place    uint32
+	Tried    uint32
+	Backend  uint32
+	Route    uint32
+	FibUsed  uint32
+	Fib      int32
+	Pad      uint32
+	Attempts [16]struct {
+		_       structs.HostLayout
+		Backend uint32
+		Refused int32
+	}
+}
+
 type xdpTraffic struct {
 	_           structs.HostLayout
 	PacketsIn   uint64
@@ -321,10 +340,12 @@ const (
 	xdpMapVips           = "vips"
 	xdpProgTarponXdp     = "tarpon_xdp"
 	xdpVarAnswersPerTick = "answers_per_tick"
+	xdpVarDryRun         = "dry_run"
 	xdpVarFlow4PageMask  = "flow4_page_mask"
 	xdpVarFlow6PageMask  = "flow6_page_mask"
 	xdpVarFrags          = "frags"
 	xdpVarHashSecret     = "hash_secret"
+	xdpVarTraced         = "traced"
 )
 
 // loadXdp returns the embedded CollectionSpec for xdp.
@@ -406,10 +427,12 @@ type xdpMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type xdpVariableSpecs struct {
 	AnswersPerTick *ebpf.VariableSpec `ebpf:"answers_per_tick"`
+	DryRun         *ebpf.VariableSpec `ebpf:"dry_run"`
 	Flow4PageMask  *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
 	Flow6PageMask  *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
 	Frags          *ebpf.VariableSpec `ebpf:"frags"`
 	HashSecret     *ebpf.VariableSpec `ebpf:"hash_secret"`
+	Traced         *ebpf.VariableSpec `ebpf:"traced"`
 }
 
 // xdpObjects contains all objects after they have been loaded into the kernel.
@@ -490,10 +513,12 @@ func (m *xdpMaps) Close() error {
 // It can be passed to loadXdpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type xdpVariables struct {
 	AnswersPerTick *ebpf.Variable `ebpf:"answers_per_tick"`
+	DryRun         *ebpf.Variable `ebpf:"dry_run"`
 	Flow4PageMask  *ebpf.Variable `ebpf:"flow4_page_mask"`
 	Flow6PageMask  *ebpf.Variable `ebpf:"flow6_page_mask"`
 	Frags          *ebpf.Variable `ebpf:"frags"`
 	HashSecret     *ebpf.Variable `ebpf:"hash_secret"`
+	Traced         *ebpf.Variable `ebpf:"traced"`
 }
 
 // xdpPrograms contains all programs after they have been loaded into the kernel.

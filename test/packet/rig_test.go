@@ -35,6 +35,7 @@ type rig struct {
 	*loader.Loader
 	wan, lan int // interface indices
 	ns       netns.NsHandle
+	bpffs    string
 }
 
 // enter moves the calling test into the rig's namespace: every subtest has a
@@ -71,7 +72,7 @@ func newRig(t *testing.T, flows int, list []service) *rig {
 		own.Close()
 		old.Close()
 	})
-	r := &rig{ns: own}
+	r := &rig{ns: own, bpffs: bpffs}
 	run(t, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
 	r.wan = veth(t, "wan", wanMAC, "192.0.2.1/24", "2001:db8:1::1/64")
 	r.lan = veth(t, "lan", lanMAC, "10.0.0.1/24", "2001:db8:2::1/64")

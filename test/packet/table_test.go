@@ -122,6 +122,9 @@ var table = []struct {
 		{in: in(P{From: client, To: "192.0.2.105:80", Ack: 77}), want: send,
 			out: back(P{From: "192.0.2.105:80", To: client, Flags: "R", Seq: 77, DF: true}), reasons: "answer_midstream"},
 	}},
+	{"round robin", []step{
+		{in: syn("192.0.2.105:80"), want: send, out: toReal(P{From: client, To: "10.0.0.13:80", Flags: "S", Seq: 7}), reasons: "flow_new forward_in"},
+	}},
 	{"reply without a flow", []step{
 		{on: "lan", in: fromReal(P{From: "10.0.0.14:80", To: "192.0.2.10:40000"}), want: "pass or send", reasons: ""},
 		{on: "lan", in: fromReal(P{From: "10.0.0.14:80", To: client, Flags: "S"}), want: pass, reasons: "pass_real_itself"},
