@@ -139,8 +139,8 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	server := api.NewServer(controller)
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
 	go reloadOnHangup(ctx, controller, log)
 	go again.onSignal(ctx, log)
 	go feedWatchdog(ctx, controller)
@@ -151,11 +151,11 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 	go func() { ended <- controller.Run(ctx) }()
 	select {
 	case err = <-ended:
-	case err = <-failed:
+	case err = <-served:
 		stop()
 		<-ended
 	case <-again.requested:
-		if socket, err = leave(server, listener); err != nil {
+		if socket, err = leave(server, listener, served); err != nil {
 			return nil, err
 		}
 		stop()
@@ -163,9 +163,9 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 		return socket, <-ended
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	leave, cancel := context.WithTimeout(context.Background(), time.Second)
+	end, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if server.Shutdown(leave) != nil { // readers of events learn of the end
+	if server.Shutdown(end) != nil { // readers of events learn of the end
 		_ = server.Close()
 	}
 	if errors.Is(err, http.ErrServerClosed) {
@@ -176,7 +176,7 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 
 // leave ends a server and keeps its socket open: who connects from now on waits for
 // the successor. Requests that take longer than a moment are cut off.
-func leave(server *http.Server, listener *net.UnixListener) (*os.File, error) {
+func leave(server *http.Server, listener *net.UnixListener, served <-chan error) (*os.File, error) {
 	socket, err := listener.File()
 	if err != nil {
 		return nil, fmt.Errorf("keep the socket: %w", err)
@@ -184,7 +184,9 @@ func leave(server *http.Server, listener *net.UnixListener) (*os.File, error) {
 	listener.SetUnlinkOnClose(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if server.Shutdown(ctx) != nil {
+	err = server.Shutdown(ctx)
+	<-served // a connection that was accepted in this moment is known from now on
+	if errors.Join(err, server.Shutdown(ctx)) != nil {
 		_ = server.Close()
 	}
 	return socket, nil
