@@ -66,15 +66,16 @@ func planAddresses(want []Address, have []haveAddress, index map[string]int, our
 			plan.remove = append(plan.remove, Address{names[h.index], h.prefix})
 		}
 	}
+	holders := holders(have, removed)
 	for _, a := range want {
 		i := index[a.Interface]
 		if i == 0 {
 			continue
 		}
-		switch holder := findAddress(have, removed, i, a.Prefix.Addr()); {
-		case holder == nil:
+		switch holder, held := holders[holderKey{i, a.Prefix.Addr()}]; {
+		case !held:
 			plan.add = append(plan.add, planAddress(a, i, have, ours))
-		case !ours(i, holder.prefix):
+		case !ours(i, holder):
 			plan.foreign = append(plan.foreign, a)
 		}
 	}
@@ -85,14 +86,21 @@ func compareWanted(a, b Address) int {
 	return cmp.Or(cmp.Compare(a.Interface, b.Interface), a.Prefix.Compare(b.Prefix))
 }
 
-// findAddress finds addr on an interface, whatever its prefix, among what stays.
-func findAddress(have []haveAddress, removed map[madeAddressKey]bool, index int, addr netip.Addr) *haveAddress {
-	for i, h := range have {
-		if h.index == index && h.prefix.Addr() == addr && !removed[madeAddressKey{h.index, h.prefix}] {
-			return &have[i]
+type holderKey struct {
+	index int
+	addr  netip.Addr
+}
+
+// holders are the addresses that stay, with whatever prefix they are there.
+func holders(have []haveAddress, removed map[madeAddressKey]bool) map[holderKey]netip.Prefix {
+	holders := make(map[holderKey]netip.Prefix, len(have))
+	for _, h := range have {
+		key := holderKey{h.index, h.prefix.Addr()}
+		if _, held := holders[key]; !held && !removed[madeAddressKey{h.index, h.prefix}] {
+			holders[key] = h.prefix
 		}
 	}
-	return nil
+	return holders
 }
 
 // planAddress decides the flags: a floating or vip address is never picked as a

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -52,22 +51,45 @@ func (h *Host) SetAddresses(want []Address) (Addresses, error) {
 	plan := planAddresses(want, have, index, h.made.hasAddress)
 
 	result := Addresses{Foreign: plan.foreign}
+	var gone []MadeAddress // their records go last
 	for _, a := range plan.remove {
 		if err := h.removeAddress(a, index[a.Interface], have); err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		gone = append(gone, made(a, index))
 		result.Removed = append(result.Removed, a)
 	}
-	for _, a := range plan.add {
-		if err := h.addAddress(a, index[a.Interface]); err != nil {
-			errs = append(errs, err)
+	errs = append(errs, h.made.dropAddresses(gone...))
+	added, err := h.addAddresses(plan.add, index)
+	result.Added = added
+	errs = append(errs, err, h.forgetAddresses(want, index))
+	return result, errors.Join(errs...)
+}
+
+func made(a Address, index map[string]int) MadeAddress {
+	return MadeAddress{a.Interface, index[a.Interface], a.Prefix}
+}
+
+// addAddresses records all of them, then adds one by one.
+func (h *Host) addAddresses(list []plannedAddress, index map[string]int) (added []Address, err error) {
+	records := make([]MadeAddress, len(list))
+	for i, a := range list {
+		records[i] = made(a.Address, index)
+	}
+	if err := h.made.putAddresses(records...); err != nil {
+		return nil, err
+	}
+	var errs []error
+	var failed []MadeAddress
+	for i, a := range list {
+		if err := h.addAddress(a, records[i].Index); err != nil {
+			errs, failed = append(errs, err), append(failed, records[i])
 			continue
 		}
-		result.Added = append(result.Added, a.Address)
+		added = append(added, a.Address)
 	}
-	errs = append(errs, h.forgetAddresses(want, index))
-	return result, errors.Join(errs...)
+	return added, errors.Join(append(errs, h.made.dropAddresses(failed...))...)
 }
 
 func missingInterfaces(want []Address, index map[string]int, interfaces []Interface) []error {
@@ -81,10 +103,6 @@ func missingInterfaces(want []Address, index map[string]int, interfaces []Interf
 }
 
 func (h *Host) addAddress(a plannedAddress, index int) error {
-	record := MadeAddress{a.Interface, index, a.Prefix}
-	if err := h.made.putAddress(record); err != nil {
-		return err
-	}
 	add := &netlink.Addr{IPNet: toIPNet(a.Prefix), LinkIndex: index, Flags: int(a.flags)}
 	if a.Prefix.Addr().Is4() {
 		add.Broadcast = net.IPv4zero // none, as `ip addr add` has none
@@ -97,13 +115,12 @@ func (h *Host) addAddress(a plannedAddress, index int) error {
 		if a.Prefix.Addr().Is6() && errors.Is(err, fs.ErrPermission) {
 			remedy = fmt.Sprintf("; is IPv6 off there (net.ipv6.conf.%s.disable_ipv6)?", a.Interface)
 		}
-		err = fmt.Errorf("add address %s: %w%s", a, err, remedy)
-		return errors.Join(err, h.made.dropAddress(record))
+		return fmt.Errorf("add address %s: %w%s", a, err, remedy)
 	}
 	return nil
 }
 
-// removeAddress removes an address of ours; the record goes last.
+// removeAddress removes an address of ours.
 func (h *Host) removeAddress(a Address, index int, have []haveAddress) error {
 	remove := func() error {
 		err := h.netlink.AddrDel(nil, &netlink.Addr{IPNet: toIPNet(a.Prefix), LinkIndex: index})
@@ -112,16 +129,10 @@ func (h *Host) removeAddress(a Address, index int, have []haveAddress) error {
 		}
 		return nil
 	}
-	var err error
 	if hasSecondaries(have, index, a.Prefix) {
-		err = h.withPromotion(a.Interface, index, remove)
-	} else {
-		err = remove()
+		return h.withPromotion(a.Interface, index, remove)
 	}
-	if err != nil {
-		return err
-	}
-	return h.made.dropAddress(MadeAddress{a.Interface, index, a.Prefix})
+	return remove()
 }
 
 // withPromotion runs remove while the kernel promotes a secondary address when
@@ -143,15 +154,20 @@ func (h *Host) forgetAddresses(want []Address, index map[string]int) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	keep := make(map[madeAddressKey]bool, len(have)+len(want))
+	for _, a := range have {
+		keep[madeAddressKey{a.index, a.prefix}] = true
+	}
+	for _, a := range want {
+		keep[madeAddressKey{index[a.Interface], a.Prefix}] = true
+	}
+	var gone []MadeAddress
 	for _, m := range h.made.Addresses() {
-		there := slices.ContainsFunc(have, func(a haveAddress) bool { return a.index == m.Index && a.prefix == m.Prefix })
-		wanted := slices.Contains(want, Address{m.Interface, m.Prefix}) && index[m.Interface] == m.Index
-		if !there && !wanted {
-			errs = append(errs, h.made.dropAddress(m))
+		if !keep[madeAddressKey{m.Index, m.Prefix}] {
+			gone = append(gone, m)
 		}
 	}
-	return errors.Join(errs...)
+	return h.made.dropAddresses(gone...)
 }
 
 func (h *Host) listAddresses() ([]haveAddress, error) {

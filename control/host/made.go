@@ -191,12 +191,20 @@ func (m *Made) sysctl(name string) (MadeSysctl, bool) {
 	return s, ok
 }
 
-func (m *Made) putAddress(a MadeAddress) error {
-	return put(m, m.addresses, map[madeAddressKey]MadeAddress{{a.Index, a.Prefix}: a})
+func (m *Made) putAddresses(list ...MadeAddress) error {
+	entries := make(map[madeAddressKey]MadeAddress, len(list))
+	for _, a := range list {
+		entries[madeAddressKey{a.Index, a.Prefix}] = a
+	}
+	return put(m, m.addresses, entries)
 }
 
-func (m *Made) dropAddress(a MadeAddress) error {
-	return drop(m, m.addresses, madeAddressKey{a.Index, a.Prefix})
+func (m *Made) dropAddresses(list ...MadeAddress) error {
+	keys := make([]madeAddressKey, len(list))
+	for i, a := range list {
+		keys[i] = madeAddressKey{a.Index, a.Prefix}
+	}
+	return drop(m, m.addresses, keys...)
 }
 
 func (m *Made) putSysctl(s MadeSysctl) error {

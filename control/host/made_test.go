@@ -25,7 +25,7 @@ var kinds = []struct {
 	name      string
 	put, drop func(*Made) error
 }{
-	{"address", func(m *Made) error { return m.putAddress(madeAddress) }, func(m *Made) error { return m.dropAddress(madeAddress) }},
+	{"address", func(m *Made) error { return m.putAddresses(madeAddress) }, func(m *Made) error { return m.dropAddresses(madeAddress) }},
 	{"sysctl", func(m *Made) error { return m.putSysctl(madeSysctl) }, func(m *Made) error { return m.dropSysctl(madeSysctl.Name) }},
 	{"neighbour", func(m *Made) error { return m.putNeighbours([]MadeNeighbour{madeNeighbour}) },
 		func(m *Made) error {
@@ -131,7 +131,7 @@ func TestMadeOfAnotherLife(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), MadeFile)
-			if err := openMade(t, path).putAddress(madeAddress); err != nil {
+			if err := openMade(t, path).putAddresses(madeAddress); err != nil {
 				t.Fatal(err)
 			}
 			alter(t, path, test.change)
