@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,21 +19,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// An edition is a configuration: its bytes, and what they mean on this machine.
-type edition struct {
-	file   []byte
-	config *config.Config
-}
-
-// A change is one way from an edition to the next. All changes of the configuration
-// go through one door: takeChanges.
+// A change is one way from a configuration to the next. All changes of it go through
+// one door: takeChanges.
 type change struct {
 	api.Options
 	edit   func(file []byte) ([]byte, error)
+	vip    string // the only one that is edited; it shares a revision with others'
 	title  string // of the revision, before what differs
 	author string
 
-	shares     bool // its revision may be that of others too
 	inFile     bool // the configuration file has the edited bytes already
 	leavesFile bool // the file is not to have them
 	overEdits  bool // the file may be another than the one that runs
@@ -71,7 +66,7 @@ func (c *Controller) takeChanges(first change) {
 	waiting := drained(first, c.changes)
 	for len(waiting) > 0 {
 		together := 1
-		for waiting[0].shares && together < len(waiting) && waiting[together].shares {
+		for waiting[0].vip != "" && together < len(waiting) && waiting[together].vip != "" {
 			together++
 		}
 		c.makeRevision(waiting[:together])
@@ -82,7 +77,10 @@ func (c *Controller) takeChanges(first change) {
 // makeRevision makes one revision of some changes, in their order, and answers each.
 // One that is refused does not keep the others.
 func (c *Controller) makeRevision(changes []change) {
-	d := draft{edition: c.edition, live: sync.OnceValue(c.liveFlows)}
+	d := draft{
+		file: c.file, live: sync.OnceValue(c.liveFlows),
+		facts: sync.OnceValues(func() (config.Facts, error) { return facts(c.Host) }),
+	}
 	outcomes := make([]outcome, len(changes))
 	for i, ch := range changes {
 		outcomes[i] = c.consider(ch, &d)
@@ -104,12 +102,13 @@ func (c *Controller) makeRevision(changes []change) {
 	}
 }
 
-// A draft is the next edition, as far as it is written.
+// A draft is the next configuration, as far as it is written.
 type draft struct {
-	edition
+	file     *config.File
 	accepted []change
 	made     []plan.Change
 	live     func() liveFlows
+	facts    func() (config.Facts, error)
 }
 
 // consider adds a change to a draft, if that is what it should and can be.
@@ -118,36 +117,51 @@ func (c *Controller) consider(ch change, d *draft) outcome {
 	if err := c.refuses(ch, d); err != nil {
 		return outcome{unchanged, err}
 	}
-	file, err := ch.edit(d.file)
+	next, err := c.edited(ch, d)
+	if err == nil && next != d.file {
+		err = config.ValidateChange(ch.name(c.ConfigFile), d.file.Config, next.Config)
+	}
 	switch {
 	case errors.Is(err, config.ErrNotFound) && ch.IfExists:
 		return outcome{unchanged, nil}
 	case err != nil:
 		return outcome{unchanged, c.refusal(err)}
-	case bytes.Equal(file, d.file):
+	case next == d.file:
 		c.tookOver(ch)
 		return outcome{unchanged, nil}
 	}
-	name := ch.File
-	if name == "" {
-		name = c.ConfigFile
-	}
-	next, err := understand(name, file, c.Host)
-	if err == nil {
-		err = config.ValidateChange(name, d.config, next)
-	}
-	if err != nil {
-		return outcome{unchanged, c.refusal(err)}
-	}
-	changes := plan.Compare(d.config, next)
+	changes := plan.Compare(d.file.Config, next.Config)
 	result := told(changes, d.live())
 	result.Revision, result.Message = c.running.Number, ch.titled(result.Message)
 	if !ch.DryRun {
-		d.edition = edition{file, next}
+		d.file = next
 		d.accepted, d.made = append(d.accepted, ch), append(d.made, changes...)
 	}
 	return outcome{result, nil}
 }
+
+// edited is the draft's file after a change; the same if that changes nothing.
+func (c *Controller) edited(ch change, d *draft) (*config.File, error) {
+	if ch.vip != "" {
+		facts, err := d.facts()
+		if err != nil {
+			return nil, err
+		}
+		return d.file.Edit(ch.vip, facts, ch.edit)
+	}
+	data, err := ch.edit(d.file.Data)
+	if err != nil || bytes.Equal(data, d.file.Data) {
+		return d.file, err
+	}
+	facts, err := d.facts()
+	if err != nil {
+		return nil, err
+	}
+	return config.Open(ch.name(c.ConfigFile), data, facts)
+}
+
+// name is what the caller calls the configuration.
+func (ch change) name(otherwise string) string { return cmp.Or(ch.File, otherwise) }
 
 func (ch change) titled(message string) string {
 	if ch.title == "" {
@@ -174,14 +188,14 @@ func (o *outcome) settle(running revision.Revision, ch change, err error) {
 	}
 }
 
-// adopt makes a draft the running edition: the kernel has it, and the file too.
+// adopt makes a draft the running configuration: the kernel has it, and the file too.
 func (c *Controller) adopt(d draft) error {
-	old, ch := c.edition, d.accepted[0]
+	old, ch := c.file, d.accepted[0]
 	save := revision.Save{
 		Revision: revision.Revision{Author: d.authors(), What: ch.titled(plan.Summary(d.made))},
-		File:     d.file, KeepsFile: ch.inFile || ch.leavesFile,
-		Follow: func() error { return c.run(d.edition) },
-		Back:   func() { c.complain("go back to the old configuration", c.run(old)) },
+		File:     d.file.Data, KeepsFile: ch.inFile || ch.leavesFile,
+		Follow: func() error { return c.run(d.file, scopeOf(d.made)) },
+		Back:   func() { c.complain("go back to the old configuration", c.run(old, nil)) },
 	}
 	if ch.Confirm > 0 {
 		save.ConfirmBy = time.Now().Add(ch.Confirm).Round(0)
@@ -217,12 +231,14 @@ func (d draft) authors() string {
 	return strings.Join(list, ", ")
 }
 
-// run makes machine and kernel as an edition says.
-func (c *Controller) run(e edition) error {
+// run makes machine and kernel as a file says. Vips out of the scope are as they were.
+func (c *Controller) run(file *config.File, changed scope) error {
 	old := c.config
-	c.edition, c.config = e, c.inForce(e.config)
+	c.file, c.config = file, c.inForce(file.Config)
 	c.awaitDeadlines()
-	c.watch()
+	if changed == nil {
+		c.watch()
+	}
 	if !slices.Equal(old.Legs, c.config.Legs) {
 		if err := c.attachLegs(); err != nil {
 			return err
@@ -231,5 +247,5 @@ func (c *Controller) run(e edition) error {
 			c.setLegRoutes(ifindex, route)
 		}
 	}
-	return c.converge()
+	return c.converge(old, changed)
 }

@@ -76,7 +76,7 @@ func TestChangeThatIsNone(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			c := &Controller{
-				Options: Options{ConfigFile: filepath.Join(dir, "f")}, edition: edition{file: []byte("a")},
+				Options: Options{ConfigFile: filepath.Join(dir, "f")}, file: &config.File{Data: []byte("a")},
 				running: revision.Revision{Number: 7}, broken: test.broken,
 			}
 			if test.running.Number != 0 {
@@ -89,7 +89,7 @@ func TestChangeThatIsNone(t *testing.T) {
 			if err := os.WriteFile(c.ConfigFile, []byte(cmp.Or(test.disk, "a")), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			o := c.consider(test.change, &draft{edition: c.edition})
+			o := c.consider(test.change, &draft{file: c.file})
 			if diff := gocmp.Diff(api.Result{Revision: 7, Message: "unchanged", Changes: []api.Change{}}, o.Result); diff != "" {
 				t.Error(diff)
 			}
@@ -106,7 +106,7 @@ func TestChangeThatIsNone(t *testing.T) {
 }
 
 func TestEditedByHand(t *testing.T) {
-	c := &Controller{Options: Options{ConfigFile: filepath.Join(t.TempDir(), "f")}, edition: edition{file: []byte("a")}}
+	c := &Controller{Options: Options{ConfigFile: filepath.Join(t.TempDir(), "f")}, file: &config.File{Data: []byte("a")}}
 	if _, err := c.editedByHand(); err == nil {
 		t.Error("no error without a file")
 	}

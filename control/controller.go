@@ -49,7 +49,7 @@ type Controller struct {
 	checks  *healthcheck.Set[checkKey]
 	watcher *host.Watcher
 
-	edition     edition // that runs, as it is written
+	file        *config.File // that runs
 	revisions   *revision.Store
 	running     revision.Revision // it is
 	broken      error             // why the file is not what runs
@@ -57,13 +57,15 @@ type Controller struct {
 
 	operational *operational.State
 	deadline    *time.Timer    // of the next drain that ends
-	config      *config.Config // the edition's, with the operational state: what is in force
+	config      *config.Config // what it means, with the operational state: what is in force
 
-	have   loader.Tables // what the kernel has
-	free   map[loader.BackendID]bool
-	sweep  loader.Sweep
-	health map[checkKey]*realHealth
-	said   said // of what goes on, by events
+	have    loader.Tables // what the kernel has
+	behind  bool          // it did not take all that it should have
+	free    map[loader.BackendID]bool
+	sweep   loader.Sweep
+	health  map[checkKey]*realHealth
+	checked map[checkKey]healthcheck.Check // that run
+	said    said                           // of what goes on, by events
 
 	paths    map[netip.Addr]host.Path
 	defaults map[int]host.DefaultRoute
@@ -79,9 +81,10 @@ const sweepInterval = 10 * time.Second
 func New(o Options, loaded Loaded) *Controller {
 	c := &Controller{
 		Options: o, events: event.NewLog(o.Log), requests: make(chan func()), changes: make(chan change), ended: make(chan struct{}), started: time.Now(),
-		checks:  healthcheck.NewSet[checkKey](),
-		edition: edition{loaded.File, loaded.Config}, config: loaded.Config, revisions: loaded.Revisions, broken: loaded.Broken,
-		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{}, said: said{lostHops: map[netip.Addr]bool{}},
+		checks: healthcheck.NewSet[checkKey](),
+		file:   loaded.File, revisions: loaded.Revisions, broken: loaded.Broken,
+		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{}, checked: map[checkKey]healthcheck.Check{},
+		said:  said{lostHops: map[netip.Addr]bool{}},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
 		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), deadline: time.NewTimer(time.Hour),
@@ -115,7 +118,7 @@ func (c *Controller) Start() error {
 	}
 	c.watch()
 	c.awaitNextHops()
-	if err := c.converge(); err != nil {
+	if err := c.converge(c.config, nil); err != nil {
 		return err
 	}
 	c.sweepFlows()
@@ -158,7 +161,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-c.unconfirmed.C:
 			c.rollBackUnconfirmed()
 		case <-c.deadline.C:
-			c.complain("cut the flows of drained reals", c.convergeTables())
+			c.complain("cut the flows of drained reals", c.convergeTables(nil))
 			c.awaitDeadlines()
 		case events := <-c.checks.Events():
 			c.takeHealth(events)

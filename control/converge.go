@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,24 +15,38 @@ import (
 	"go.uber.org/zap"
 )
 
-// converge makes the kernel have what configuration and health say.
-func (c *Controller) converge() error {
-	c.updateHealth()
-	if err := c.convergeTables(); err != nil {
+// converge makes the kernel have what configuration and health say of the vips in a
+// scope; old is the configuration that it had.
+func (c *Controller) converge(old *config.Config, changed scope) error {
+	c.updateHealth(changed)
+	if err := c.convergeTables(changed); err != nil {
 		return err
 	}
-	c.setNextHops(nil)
+	if changed == nil {
+		c.setNextHops(nil)
+		return c.setAddresses()
+	}
+	reals := changed.reals(c.config)
+	if !maps.Equal(reals, changed.reals(old)) {
+		c.watch()
+		c.setNextHops(reals)
+	}
+	if maps.Equal(addresses(changed, c.config), addresses(changed, old)) {
+		return nil
+	}
 	return c.setAddresses()
 }
 
 // convergeTables changes what the program balances by, and nothing else: enough
 // when health changed.
-func (c *Controller) convergeTables() error {
-	want, err := plan.Tables(c.have, c.wish(), func(id loader.BackendID) bool { return c.free[id] })
+func (c *Controller) convergeTables(changed scope) error {
+	if c.behind {
+		changed = nil
+	}
+	want, steps, err := c.tables(changed)
 	if err != nil {
 		return err
 	}
-	steps := plan.Diff(c.have, want)
 	for _, step := range steps {
 		c.Log.Debug("step", zap.Stringer("step", step))
 	}
@@ -40,12 +55,26 @@ func (c *Controller) convergeTables() error {
 		if have, readErr := c.Loader.Tables(); readErr == nil {
 			c.have = have
 		}
+		c.behind = true
 		return err
 	}
-	c.have = want
+	c.have, c.behind = want, false
 	clear(c.free)
 	c.endRemovedVips(old)
 	return nil
+}
+
+func (c *Controller) tables(changed scope) (loader.Tables, []loader.Step, error) {
+	free := func(id loader.BackendID) bool { return c.free[id] }
+	wish := c.wish(changed)
+	if changed == nil {
+		return plan.Tables(c.have, wish, free)
+	}
+	gone := maps.Clone(changed)
+	for _, vip := range wish {
+		delete(gone, vip.Endpoint)
+	}
+	return plan.Update(c.have, wish, slices.Collect(maps.Keys(gone)), free)
 }
 
 // endRemovedVips ends the flows of vips that nobody can reach any more.
@@ -64,9 +93,9 @@ func (c *Controller) endRemovedVips(old loader.Tables) {
 }
 
 // wish is the configuration with health and the operational state.
-func (c *Controller) wish() []plan.Vip {
+func (c *Controller) wish(of scope) []plan.Vip {
 	var vips []plan.Vip
-	for _, v := range c.config.Vips {
+	for v := range of.vips(c.config) {
 		if !v.Enabled {
 			continue
 		}
@@ -104,36 +133,38 @@ func (c *Controller) sweepFlows() {
 		}
 	}
 	if len(c.free) > 0 {
-		c.complain("give up removed backends", c.convergeTables())
+		c.complain("give up removed backends", c.convergeTables(scope{}))
 	}
 }
 
 // setAddresses adds the addresses that should be there, and removes ours that
 // should not.
 func (c *Controller) setAddresses() error {
-	var want []host.Address
+	want := map[host.Address]bool{}
 	for _, f := range c.config.Floating {
 		leg, _ := c.config.Leg(f.Leg)
-		want = append(want, host.Address{Interface: leg.Interface, Prefix: f.Address})
+		want[host.Address{Interface: leg.Interface, Prefix: f.Address}] = true
 	}
-	made := c.Host.Made().Addresses()
+	made := map[host.Address]bool{}
+	for _, m := range c.Host.Made().Addresses() {
+		made[host.Address{Interface: m.Interface, Prefix: m.Prefix}] = true
+	}
 	var wait time.Duration
 	for _, vip := range c.config.Vips {
-		address := c.vipAddress(vip)
-		is := func(m host.MadeAddress) bool { return m.Interface == address.Interface && m.Prefix == address.Prefix }
-		if !vip.Enabled || slices.Contains(want, address) {
+		address := vipAddress(c.config, vip)
+		if !vip.Enabled || want[address] {
 			continue
 		}
-		if due := c.addressDue(vip); due > 0 && !slices.ContainsFunc(made, is) {
+		if due := c.addressDue(vip); due > 0 && !made[address] {
 			wait = max(wait, due)
 			continue
 		}
-		want = append(want, address)
+		want[address] = true
 	}
 	if wait > 0 {
 		c.settle.Reset(wait)
 	}
-	done, err := c.Host.SetAddresses(want)
+	done, err := c.Host.SetAddresses(slices.Collect(maps.Keys(want)))
 	for _, a := range done.Added {
 		c.events.Info(event.AddressAdded, "address added", zap.Stringer("address", a))
 	}
@@ -143,9 +174,9 @@ func (c *Controller) setAddresses() error {
 	return err
 }
 
-func (c *Controller) vipAddress(vip config.Vip) host.Address {
+func vipAddress(c *config.Config, vip config.Vip) host.Address {
 	name := "lo"
-	if leg, ok := c.config.Leg(vip.Leg); ok {
+	if leg, ok := c.Leg(vip.Leg); ok {
 		name = leg.Interface
 	}
 	return host.Address{Interface: name, Prefix: netip.PrefixFrom(vip.Endpoint.Addr(), vip.Prefix)}

@@ -14,40 +14,40 @@ func (c *Controller) AddVip(ctx context.Context, vip api.NewVip, o api.Options) 
 	for _, real := range vip.Reals {
 		reals = append(reals, config.NewReal{Real: real.Real, Settings: realSettings(real.RealSettings)})
 	}
-	return c.edit(ctx, o, func(file []byte) ([]byte, error) {
+	return c.edit(ctx, o, vip.Vip, func(file []byte) ([]byte, error) {
 		return config.AddVip(file, vip.Vip, vipSettings(vip.VipSettings), reals)
 	})
 }
 
 // EditVip implements api.Controller.
 func (c *Controller) EditVip(ctx context.Context, vip string, s api.VipSettings, o api.Options) (api.Result, error) {
-	return c.edit(ctx, o, func(file []byte) ([]byte, error) { return config.EditVip(file, vip, vipSettings(s)) })
+	return c.edit(ctx, o, vip, func(file []byte) ([]byte, error) { return config.EditVip(file, vip, vipSettings(s)) })
 }
 
 // DeleteVip implements api.Controller.
 func (c *Controller) DeleteVip(ctx context.Context, vip string, o api.Options) (api.Result, error) {
-	return c.edit(ctx, o, func(file []byte) ([]byte, error) { return config.DeleteVip(file, vip) })
+	return c.edit(ctx, o, vip, func(file []byte) ([]byte, error) { return config.DeleteVip(file, vip) })
 }
 
 // AddReal implements api.Controller.
 func (c *Controller) AddReal(ctx context.Context, vip string, real api.NewReal, o api.Options) (api.Result, error) {
-	return c.edit(ctx, o, func(file []byte) ([]byte, error) {
+	return c.edit(ctx, o, vip, func(file []byte) ([]byte, error) {
 		return config.AddReal(file, vip, config.NewReal{Real: real.Real, Settings: realSettings(real.RealSettings)})
 	})
 }
 
 // EditReal implements api.Controller.
 func (c *Controller) EditReal(ctx context.Context, vip, real string, s api.RealSettings, o api.Options) (api.Result, error) {
-	return c.edit(ctx, o, func(file []byte) ([]byte, error) { return config.EditReal(file, vip, real, realSettings(s)) })
+	return c.edit(ctx, o, vip, func(file []byte) ([]byte, error) { return config.EditReal(file, vip, real, realSettings(s)) })
 }
 
 // DeleteReal implements api.Controller.
 func (c *Controller) DeleteReal(ctx context.Context, vip, real string, o api.Options) (api.Result, error) {
-	return c.edit(ctx, o, func(file []byte) ([]byte, error) { return config.DeleteReal(file, vip, real) })
+	return c.edit(ctx, o, vip, func(file []byte) ([]byte, error) { return config.DeleteReal(file, vip, real) })
 }
 
-func (c *Controller) edit(ctx context.Context, o api.Options, edit func(file []byte) ([]byte, error)) (api.Result, error) {
-	return c.change(ctx, change{Options: o, edit: edit, shares: true})
+func (c *Controller) edit(ctx context.Context, o api.Options, vip string, edit func(file []byte) ([]byte, error)) (api.Result, error) {
+	return c.change(ctx, change{Options: o, vip: vip, edit: edit})
 }
 
 func vipSettings(s api.VipSettings) []config.Setting {

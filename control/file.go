@@ -15,8 +15,7 @@ import (
 
 // Loaded is the configuration that a router starts with.
 type Loaded struct {
-	File      []byte
-	Config    *config.Config
+	*config.File
 	Revisions *revision.Store
 	// Broken is why not the file runs, but the last revision; usually nil.
 	Broken error
@@ -32,11 +31,16 @@ func Load(path, stateDir string, h *host.Host) (Loaded, error) {
 		return Loaded{}, err
 	}
 	loaded := Loaded{Revisions: store}
-	loaded.File, loaded.Config, err = read(path, h)
+	data, err := os.ReadFile(path)
+	if err == nil {
+		loaded.File, err = understand(path, data, h)
+	} else {
+		err = fmt.Errorf("read the configuration: %w", err)
+	}
 	if last := store.Last(); err != nil && last.Number > 0 {
 		loaded.Broken = err
-		if loaded.File, err = store.File(last.Number); err == nil {
-			loaded.Config, err = understand(path, loaded.File, h)
+		if data, err = store.File(last.Number); err == nil {
+			loaded.File, err = understand(path, data, h)
 		}
 		if err != nil {
 			return Loaded{}, loaded.Broken
@@ -45,22 +49,21 @@ func Load(path, stateDir string, h *host.Host) (Loaded, error) {
 	return loaded, err
 }
 
-func read(path string, h *host.Host) ([]byte, *config.Config, error) {
-	data, err := os.ReadFile(path)
+// understand parses a file's bytes for this machine.
+func understand(path string, data []byte, h *host.Host) (*config.File, error) {
+	facts, err := facts(h)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the configuration: %w", err)
+		return nil, err
 	}
-	parsed, err := understand(path, data, h)
-	return data, parsed, err
+	return config.Open(path, data, facts)
 }
 
-// understand parses a file's bytes for this machine.
-func understand(path string, data []byte, h *host.Host) (*config.Config, error) {
+// facts are what this machine is to a configuration.
+func facts(h *host.Host) (facts config.Facts, err error) {
 	devices, err := h.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("read the interfaces: %w", err)
+		return facts, fmt.Errorf("read the interfaces: %w", err)
 	}
-	var facts config.Facts
 	for _, device := range devices {
 		i := config.Interface{Name: device.Name, Kind: device.Kind, Master: device.Master, Parent: device.Parent}
 		for _, a := range device.Addresses {
@@ -71,11 +74,11 @@ func understand(path string, data []byte, h *host.Host) (*config.Config, error) 
 		facts.Interfaces = append(facts.Interfaces, i)
 	}
 	if facts.Gateways, err = h.Gateways(); err != nil {
-		return nil, err
+		return facts, err
 	}
 	listeners, err := host.Listeners()
 	if err != nil {
-		return nil, fmt.Errorf("read the listening sockets: %w", err)
+		return facts, fmt.Errorf("read the listening sockets: %w", err)
 	}
 	for _, l := range listeners {
 		protocol := loader.TCP
@@ -84,7 +87,7 @@ func understand(path string, data []byte, h *host.Host) (*config.Config, error) 
 		}
 		facts.Listeners = append(facts.Listeners, config.Listener{Address: l.Addr, Protocol: protocol})
 	}
-	return config.ParseOn(path, data, facts)
+	return facts, nil
 }
 
 // editedByHand says whether the file is another than the one that runs.
@@ -93,5 +96,5 @@ func (c *Controller) editedByHand() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !bytes.Equal(data, c.edition.file), nil
+	return !bytes.Equal(data, c.file.Data), nil
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,12 +36,12 @@ func (c *Controller) isUp(vip config.Vip, real config.Real) bool {
 	return h != nil && h.state.Up
 }
 
-// updateHealth runs a check for every real that has one. What the kernel's tables
-// say of a real is believed; one that they do not know starts as the configuration
-// says, and is probed at once.
-func (c *Controller) updateHealth() {
-	checks := map[checkKey]healthcheck.Check{}
-	for _, vip := range c.config.Vips {
+// updateHealth runs a check for every real that has one, of the vips in a scope. What
+// the kernel's tables say of a real is believed; one that they do not know starts as
+// the configuration says, and is probed at once.
+func (c *Controller) updateHealth(of scope) {
+	maps.DeleteFunc(c.checked, func(key checkKey, _ healthcheck.Check) bool { return of.has(key.vip) })
+	for vip := range of.vips(c.config) {
 		for _, real := range vip.Reals {
 			if !vip.Enabled || !real.Enabled || real.Check.Type == config.CheckNone {
 				continue
@@ -51,17 +52,16 @@ func (c *Controller) updateHealth() {
 				h = &realHealth{start: time.Now(), state: healthcheck.State{Up: vip.InitialUp, Decisive: true, Since: time.Now()}}
 				c.health[key] = h
 			}
-			checks[key] = healthcheck.Check{
+			c.checked[key] = healthcheck.Check{
 				Probe: probe(real), Config: judgement(real.Check), Start: h.state, Now: h.state.Decisive,
 			}
 		}
 	}
-	for key := range c.health {
-		if _, ok := checks[key]; !ok {
-			delete(c.health, key)
-		}
-	}
-	c.checks.Update(checks)
+	maps.DeleteFunc(c.health, func(key checkKey, _ *realHealth) bool {
+		_, ok := c.checked[key]
+		return !ok
+	})
+	c.checks.Update(c.checked)
 }
 
 // recallHealth takes over what an earlier daemon decided: usable or not from the
@@ -87,21 +87,21 @@ func (c *Controller) recallHealth() {
 // takeHealth acts on results, on a burst of them once: the first results of a start
 // come all together.
 func (c *Controller) takeHealth(events []healthcheck.Event[checkKey]) {
-	news, turned := false, false
+	news, turned := false, scope{}
 	for _, event := range events {
 		h, ok := c.health[event.Key]
 		if !ok {
 			continue // its real was removed meanwhile
 		}
 		if event.State.Up != h.state.Up {
-			turned = true
+			turned[event.Key.vip] = true
 			c.tellHealth(event.Key, event.State)
 		}
 		h.state = event.State
 		news = news || event.Changed
 	}
-	if turned {
-		c.complain("apply the reals' health", c.convergeTables())
+	if len(turned) > 0 {
+		c.complain("apply the reals' health", c.convergeTables(turned))
 	}
 	if news {
 		c.writeNotes()

@@ -117,8 +117,11 @@ func (c *Controller) takeChange(change host.Change) {
 func (c *Controller) setNextHops(of map[netip.Addr]bool) {
 	for id, backend := range c.have.Backends {
 		addr := backend.Real.Addr()
+		if of != nil && !of[addr] {
+			continue
+		}
 		path, known := c.paths[addr]
-		if !known || (of != nil && !of[addr]) {
+		if !known {
 			continue
 		}
 		c.complain("set a next hop", c.Loader.SetNextHop(id, nextHop(path.NextHop)))

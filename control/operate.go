@@ -72,13 +72,13 @@ func (c *Controller) operate(ctx context.Context, vip, real string, kind operati
 		if err := c.decide(target, kind, next); err != nil {
 			return api.Operated{}, err
 		}
-		if err := c.run(c.edition); err != nil {
+		if err := c.run(c.file, scope{target.Vip: true}); err != nil {
 			undo := (*operational.Decision)(nil)
 			if stands {
 				undo = &before
 			}
 			c.complain("go back to the old operational state", c.decide(target, kind, undo))
-			c.complain("go back to the old operational state", c.run(c.edition))
+			c.complain("go back to the old operational state", c.run(c.file, nil))
 			return api.Operated{}, err
 		}
 		if next != nil {
@@ -98,11 +98,11 @@ func (c *Controller) decide(target operational.Target, kind operational.Kind, d 
 
 // target finds what an operator names.
 func (c *Controller) target(vip, real string) (t operational.Target, subject string, err error) {
-	at := c.edition.config.FindVip(vip)
+	at := c.file.Config.FindVip(vip)
 	if at < 0 {
 		return t, "", &api.Error{Code: api.CodeMissing, Message: "there is no vip " + vip}
 	}
-	v := &c.edition.config.Vips[at]
+	v := &c.file.Config.Vips[at]
 	t.Vip, subject = v.Endpoint, "vip "+config.FormatVip(v.Endpoint)
 	if v.Name != "" {
 		subject = "vip " + v.Name
@@ -133,7 +133,7 @@ func (c *Controller) operatedText(t operational.Target, subject string, kind ope
 }
 
 func (c *Controller) disabledInFile(t operational.Target) bool {
-	for _, vip := range c.edition.config.Vips {
+	for _, vip := range c.file.Config.Vips {
 		if vip.Endpoint != t.Vip {
 			continue
 		}
@@ -198,8 +198,12 @@ func (c *Controller) forgetRemoved() {
 	if !c.running.ConfirmBy.IsZero() {
 		return
 	}
+	decided := scope{}
+	for target := range c.operational.All {
+		decided[target.Vip] = true
+	}
 	exists := map[operational.Target]bool{}
-	for _, vip := range c.edition.config.Vips {
+	for vip := range decided.vips(c.file.Config) {
 		exists[operational.Target{Vip: vip.Endpoint}] = true
 		for _, real := range vip.Reals {
 			exists[operational.Target{Vip: vip.Endpoint, Real: real.Address}] = true

@@ -18,9 +18,9 @@ import (
 // becomes one; what cannot be written down runs all the same.
 func (c *Controller) recallRevision() {
 	c.running = c.revisions.Last()
-	if c.running.Hash != config.HashOf(c.edition.file) {
+	if c.running.Hash != config.HashOf(c.file.Data) {
 		var err error
-		c.running, err = c.revisions.Note(revision.Revision{Author: revision.AuthorFile, What: "found in the file at a start"}, c.edition.file)
+		c.running, err = c.revisions.Note(revision.Revision{Author: revision.AuthorFile, What: "found in the file at a start"}, c.file.Data)
 		c.complain("keep the revision", err)
 		c.events.Info(event.Revision, "configuration found in the file", zap.Int("revision", c.running.Number))
 	}
@@ -119,7 +119,7 @@ func (c *Controller) rollBackUnconfirmed() {
 
 // Export implements api.Controller.
 func (c *Controller) Export(ctx context.Context) ([]byte, error) {
-	return ask(ctx, c, func() ([]byte, error) { return bytes.Clone(c.edition.file), nil })
+	return ask(ctx, c, func() ([]byte, error) { return bytes.Clone(c.file.Data), nil })
 }
 
 // History implements api.Controller.

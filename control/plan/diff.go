@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -15,86 +14,92 @@ func Diff(have, want loader.Tables) []loader.Step {
 	var steps []loader.Step
 	add := func(step loader.Step) { steps = append(steps, step) }
 
-	each(want.Vips, func(id loader.VipID, vip loader.Vip) {
-		if old, ok := have.Vips[id]; !ok || old != vip {
-			add(loader.PutVip{ID: id, Vip: vip})
-		}
+	each(others(have.Vips, want.Vips, same), func(id loader.VipID) { add(loader.PutVip{ID: id, Vip: want.Vips[id]}) })
+	each(others(have.Backends, want.Backends, same), func(id loader.BackendID) {
+		add(loader.PutBackend{ID: id, Backend: want.Backends[id]})
 	})
-	each(want.Backends, func(id loader.BackendID, backend loader.Backend) {
-		if old, ok := have.Backends[id]; !ok || old != backend {
-			add(loader.PutBackend{ID: id, Backend: backend})
-		}
+	eachEndpoint(others(have.Reals, want.Reals, same), func(real loader.Endpoint) {
+		add(loader.PutReal{Real: real, ID: want.Reals[real]})
 	})
-	eachEndpoint(want.Reals, func(real loader.Endpoint, id loader.BackendID) {
-		if old, ok := have.Reals[real]; !ok || old != id {
-			add(loader.PutReal{Real: real, ID: id})
-		}
+	each(others(have.Schedules, want.Schedules, sameSchedule), func(id loader.VipID) {
+		add(loader.PutSchedule{ID: id, Schedule: want.Schedules[id]})
 	})
-	each(want.Schedules, func(id loader.VipID, s loader.Schedule) {
-		if old, ok := have.Schedules[id]; !ok || old.Kind != s.Kind || !slices.Equal(old.Slots, s.Slots) {
-			add(loader.PutSchedule{ID: id, Schedule: s})
-		}
+	eachEndpoint(others(have.Names, want.Names, same), func(e loader.Endpoint) {
+		add(loader.PutName{Endpoint: e, ID: want.Names[e]})
 	})
-	eachEndpoint(want.Names, func(e loader.Endpoint, id loader.VipID) {
-		if old, ok := have.Names[e]; !ok || old != id {
-			add(loader.PutName{Endpoint: e, ID: id})
-		}
+	eachAddress(others(have.Addresses, want.Addresses, same), func(addr netip.Addr) {
+		add(loader.PutAddress{Addr: addr, Use: want.Addresses[addr]})
 	})
-	for _, addr := range slices.SortedFunc(maps.Keys(want.Addresses), netip.Addr.Compare) {
-		if use := want.Addresses[addr]; have.Addresses[addr] != use {
-			add(loader.PutAddress{Addr: addr, Use: use})
-		}
-	}
 	return append(steps, deletions(have, want)...)
 }
 
 func deletions(have, want loader.Tables) []loader.Step {
 	var steps []loader.Step
-	for _, addr := range slices.SortedFunc(maps.Keys(have.Addresses), netip.Addr.Compare) {
-		if _, ok := want.Addresses[addr]; !ok {
-			steps = append(steps, loader.DeleteAddress{Addr: addr})
-		}
-	}
-	eachEndpoint(have.Names, func(e loader.Endpoint, _ loader.VipID) {
-		if _, ok := want.Names[e]; !ok {
-			steps = append(steps, loader.DeleteName{Endpoint: e})
-		}
-	})
-	eachEndpoint(have.Reals, func(real loader.Endpoint, _ loader.BackendID) {
-		if _, ok := want.Reals[real]; !ok {
-			steps = append(steps, loader.DeleteReal{Real: real})
+	add := func(step loader.Step) { steps = append(steps, step) }
+
+	eachAddress(gone(have.Addresses, want.Addresses), func(addr netip.Addr) { add(loader.DeleteAddress{Addr: addr}) })
+	eachEndpoint(gone(have.Names, want.Names), func(e loader.Endpoint) { add(loader.DeleteName{Endpoint: e}) })
+	eachEndpoint(gone(have.Reals, want.Reals), func(real loader.Endpoint) { add(loader.DeleteReal{Real: real}) })
+	each(gone(have.Vips, want.Vips), func(id loader.VipID) {
+		if s := have.Schedules[id]; len(s.Slots) > 0 {
+			add(loader.PutSchedule{ID: id, Schedule: loader.Schedule{Kind: s.Kind}})
 		}
 	})
-	each(have.Schedules, func(id loader.VipID, s loader.Schedule) {
-		if _, ok := want.Vips[id]; !ok && len(s.Slots) > 0 {
-			steps = append(steps, loader.PutSchedule{ID: id, Schedule: loader.Schedule{Kind: s.Kind}})
-		}
-	})
-	each(have.Backends, func(id loader.BackendID, _ loader.Backend) {
-		if _, ok := want.Backends[id]; !ok {
-			steps = append(steps, loader.DeleteBackend{ID: id})
-		}
-	})
-	each(have.Vips, func(id loader.VipID, _ loader.Vip) {
-		if _, ok := want.Vips[id]; !ok {
-			steps = append(steps, loader.DeleteVip{ID: id})
-		}
-	})
+	each(gone(have.Backends, want.Backends), func(id loader.BackendID) { add(loader.DeleteBackend{ID: id}) })
+	each(gone(have.Vips, want.Vips), func(id loader.VipID) { add(loader.DeleteVip{ID: id}) })
 	return steps
 }
 
+// others are the keys whose values are wanted, and are not there.
+func others[K comparable, V any](have, want map[K]V, same func(a, b V) bool) (keys []K) {
+	for key, value := range want {
+		if old, ok := have[key]; !ok || !same(old, value) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// gone are the keys that are there, and are not wanted.
+func gone[K comparable, V any](have, want map[K]V) (keys []K) {
+	for key := range have {
+		if _, ok := want[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func same[V comparable](a, b V) bool { return a == b }
+
+// sameSchedule knows at once that what was carried over is the same.
+func sameSchedule(a, b loader.Schedule) bool {
+	if a.Kind != b.Kind || len(a.Slots) != len(b.Slots) {
+		return false
+	}
+	return len(a.Slots) == 0 || &a.Slots[0] == &b.Slots[0] || slices.Equal(a.Slots, b.Slots)
+}
+
 // each goes by id: steps have one order, so logs and tests do.
-func each[K cmp.Ordered, V any](m map[K]V, do func(K, V)) {
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		do(key, m[key])
+func each[K cmp.Ordered](keys []K, do func(K)) {
+	slices.Sort(keys)
+	for _, key := range keys {
+		do(key)
 	}
 }
 
-func eachEndpoint[V any](m map[loader.Endpoint]V, do func(loader.Endpoint, V)) {
-	keys := slices.SortedFunc(maps.Keys(m), func(a, b loader.Endpoint) int {
+func eachEndpoint(keys []loader.Endpoint, do func(loader.Endpoint)) {
+	slices.SortFunc(keys, func(a, b loader.Endpoint) int {
 		return cmp.Or(a.AddrPort.Compare(b.AddrPort), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	for _, key := range keys {
-		do(key, m[key])
+		do(key)
+	}
+}
+
+func eachAddress(keys []netip.Addr, do func(netip.Addr)) {
+	slices.SortFunc(keys, netip.Addr.Compare)
+	for _, key := range keys {
+		do(key)
 	}
 }

@@ -114,12 +114,15 @@ func TestStepsLeadFromHaveToWant(t *testing.T) {
 			for id := range have.Backends {
 				busy[id] = rapid.Bool().Draw(t, "busy")
 			}
-			want, err := Tables(have, vips, func(id loader.BackendID) bool { return !busy[id] })
+			want, steps, err := Tables(have, vips, func(id loader.BackendID) bool { return !busy[id] })
 			if err != nil {
 				t.Fatal(err)
 			}
 			was := clone(have)
-			for _, step := range Diff(have, want) {
+			if all := Diff(have, want); fmt.Sprint(all) != fmt.Sprint(steps) {
+				t.Fatalf("the steps are\n%v\nwhat differs\n%v", steps, all)
+			}
+			for _, step := range steps {
 				apply(t, have, step)
 			}
 			if fmt.Sprint(have) != fmt.Sprint(want) { // fmt sorts maps
@@ -152,7 +155,7 @@ func TestWhatBecomesOfAReal(t *testing.T) {
 	drained, failed := real, real
 	drained.Weight, failed.Up = 0, false
 	busy := func(loader.BackendID) bool { return false }
-	start, err := Tables(loader.NewTables(), with(real, other), busy)
+	start, _, err := Tables(loader.NewTables(), with(real, other), busy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +172,7 @@ func TestWhatBecomesOfAReal(t *testing.T) {
 		{"vip removed", nil, "down=false removed=true", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			want, err := Tables(start, test.vips, busy)
+			want, _, err := Tables(start, test.vips, busy)
 			if err != nil {
 				t.Fatal(err)
 			}
