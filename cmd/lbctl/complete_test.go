@@ -23,7 +23,7 @@ func TestComplete(t *testing.T) {
 	defer stop()
 	t.Setenv(socketVariable, "/nonexistent")
 	for _, test := range []struct{ words, want string }{
-		{"e", "edit-vip edit-real enable events export"},
+		{"e", "edit-vip edit-real enable events explain export"},
 		{"nothing x", ""},
 		{"--so", "--socket"},
 		{"--socket", "--socket"},

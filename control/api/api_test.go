@@ -58,6 +58,11 @@ func (f *fake) Events(_ context.Context, since uint64, follow bool) (iter.Seq[Ev
 
 var events = []Event{{Sequence: 7, Kind: "real_up"}, {Sequence: 8, Fields: map[string]string{"vip": "v"}}}
 
+func (f *fake) Explain(_ context.Context, p Packet) (Explanation, error) {
+	f.note("explain %+v", p)
+	return Explanation{Outcome: Forwarded, Reason: "forward_in"}, f.err
+}
+
 func (f *fake) AddVip(_ context.Context, vip NewVip, o Options) (Result, error) {
 	f.note("add vip %s %s %d %+v", vip.Vip, *vip.Scheduler, len(vip.Reals), o)
 	return result, f.err
@@ -224,6 +229,9 @@ var calls = []struct {
 	{`disable shop "web1"`, func(ctx context.Context, c *Client) (any, error) { return c.Disable(ctx, "shop", "web1") }, operated},
 	{`enable shop ""`, func(ctx context.Context, c *Client) (any, error) { return c.Enable(ctx, "shop", "") }, operated},
 	{`enable shop "web1"`, func(ctx context.Context, c *Client) (any, error) { return c.Enable(ctx, "shop", "web1") }, operated},
+	{"explain {From:192.0.2.9 To:shop Leg: TCP:SA Size:1500 TTL:0 Fragment:false}", func(ctx context.Context, c *Client) (any, error) {
+		return c.Explain(ctx, Packet{From: "192.0.2.9", To: "shop", TCP: "SA", Size: 1500})
+	}, Explanation{Outcome: Forwarded, Reason: "forward_in"}},
 	{"confirm", func(ctx context.Context, c *Client) (any, error) { return c.Confirm(ctx) }, result},
 	{"rollback 41 true", func(ctx context.Context, c *Client) (any, error) {
 		return c.Rollback(ctx, 41, Options{DryRun: true})

@@ -26,6 +26,9 @@ type Controller interface {
 	Flows(ctx context.Context, filter FlowFilter) (iter.Seq[Flow], error)
 	Events(ctx context.Context, since uint64, follow bool) (iter.Seq[Event], error)
 
+	// Explain says what would become of a packet, and changes nothing.
+	Explain(ctx context.Context, packet Packet) (Explanation, error)
+
 	AddVip(ctx context.Context, vip NewVip, o Options) (Result, error)
 	EditVip(ctx context.Context, vip string, s VipSettings, o Options) (Result, error)
 	DeleteVip(ctx context.Context, vip string, o Options) (Result, error)
@@ -108,6 +111,7 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/stats", answer(s.stats))
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("POST /v1/explain", answer(s.explain))
 	mux.HandleFunc("POST /v1/vips", answer(change(s.addVip)))
 	mux.HandleFunc("PATCH /v1/vips/{vip}", answer(change(s.editVip)))
 	mux.HandleFunc("DELETE /v1/vips/{vip}", answer(change(s.deleteVip)))

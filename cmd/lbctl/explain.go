@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/urfave/cli/v2"
+)
+
+func explain() *cli.Command {
+	return &cli.Command{
+		Name: "explain", Usage: "what would become of a packet now, step by step; nothing is sent or changed",
+		Flags: []cli.Flag{output(),
+			&cli.StringFlag{Name: "from", Usage: "the client, `ADDR[:PORT]`"},
+			&cli.StringFlag{Name: "to", Usage: "the `VIP` by its name or address, or any ADDR:PORT[/udp]"},
+			&cli.StringFlag{Name: "flags", Usage: "TCP `FLAGS`, letters of FSRPA", DefaultText: "S, a first packet"},
+			&cli.StringFlag{Name: "leg", Usage: "where it comes in", DefaultText: "where a reply would leave"},
+			&cli.IntFlag{Name: "size", Usage: "`BYTES` of the IP packet", DefaultText: "headers only"},
+			&cli.IntFlag{Name: "ttl", Usage: "TTL or hop limit", DefaultText: "64"},
+			&cli.BoolFlag{Name: "fragment", Usage: "the first of several fragments"}},
+		Action: func(c *cli.Context) error {
+			if err := arguments(c); err != nil {
+				return err
+			}
+			for _, end := range []string{"from", "to"} {
+				if c.String(end) == "" {
+					return usageError{fmt.Errorf("--%s is missing (see: lbctl explain --help)", end)}
+				}
+			}
+			e, err := client(c).Explain(c.Context, api.Packet{
+				From: c.String("from"), To: c.String("to"), TCP: c.String("flags"), Leg: c.String("leg"),
+				Size: c.Int("size"), TTL: c.Int("ttl"), Fragment: c.Bool("fragment"),
+			})
+			if err != nil {
+				return err
+			}
+			return print(c, e, explanationText)
+		},
+	}
+}
+
+// explanationText is a line a step, and more where they are long.
+func explanationText(e api.Explanation) string {
+	var b strings.Builder
+	for _, step := range e.Steps {
+		for i, line := range wrap(step.Text, 69) {
+			if i > 0 {
+				step.Name = ""
+			}
+			fmt.Fprintf(&b, "%-9s %s\n", step.Name, line)
+		}
+	}
+	return b.String()
+}
+
+// wrap breaks a text into lines of a width, between words.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(lines, line)
+}
