@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -111,9 +114,10 @@ func TestSetIsSilent(t *testing.T) {
 			time.Sleep(time.Minute)
 			set.Update(checks) // unchanged: goes on
 		}
+		synctest.Wait()
 		select {
 		case e := <-set.Events():
-			t.Errorf("an event: %+v", e)
+			t.Errorf("%d events: %+v", len(e), e[0])
 		default:
 		}
 		if asked := s.asked.Load(); asked < 290 || asked > 310 {
@@ -190,6 +194,20 @@ func TestSetForgets(t *testing.T) {
 	})
 }
 
+// TestLateAnswer: one that comes when its run was stopped brings nothing back.
+func TestLateAnswer(t *testing.T) {
+	e := newEngine()
+	defer e.close()
+	r := &run{config: usual, judge: func(error, time.Time) { t.Error("judged") }}
+	e.start(r, true)
+	r.cancel = func() {}
+	e.stop(r)
+	e.take(answer{run: r})
+	if r.place != 0 {
+		t.Error("scheduled again")
+	}
+}
+
 // TestSetWithoutReader: Update and probes go on while nobody reads.
 func TestSetWithoutReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -233,6 +251,50 @@ func ask(t testing.TB, p Probe, timeout time.Duration) string {
 		t.Errorf("%+v", e.State)
 	}
 	return e.State.Error
+}
+
+// TestOutOfFiles: what this machine lacks takes no server away.
+func TestOutOfFiles(t *testing.T) {
+	if !inNamespace(t) { // alone in its process
+		return
+	}
+	l, address := listen(t, "127.0.0.1:0")
+	served := make(chan struct{})
+	go func() { _ = http.Serve(l, handler); close(served) }()
+	defer func() { l.Close(); <-served }()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 3
+	set := NewSet[Probe]()
+	defer set.Close()
+	events := stream[Probe]{set: set}
+	config := Config{Interval: 200 * time.Millisecond, Timeout: 200 * time.Millisecond, Rise: 1, Fall: 1}
+	checks := map[Probe]Check{}
+	for _, probe := range []Probe{TCP{address}, Ping{address.Addr()}, get(address), Exec{Argv: "/bin/true"}} {
+		checks[probe] = Check{Probe: probe, Config: config, Start: State{Up: true}, Now: true}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	set.Update(checks)
+	for range checks {
+		e := events.next()
+		said := strings.HasPrefix(e.State.Error, "not asked: ") && strings.HasSuffix(e.State.Error, "too many open files")
+		if !said || !e.State.Up || e.State.Falls > 0 {
+			t.Errorf("%+v: %+v", e.Key, e.State)
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for range checks {
+		if e := events.next(); !e.State.Up || e.State.Error != "" || !e.State.Checked {
+			t.Errorf("%+v: %+v", e.Key, e.State)
+		}
+	}
 }
 
 // A stream is a set's events one by one.
