@@ -64,25 +64,29 @@ func withoutPlaces(err error) error {
 	return err
 }
 
-// editVip edits a file that has only the vip, a neighbour, so that the list does not
-// become empty, and the one that shows how reals are indented. A vip to be added is
-// the last one's neighbour. Nil: this file cannot be edited so, or not without a fault.
+// editVip edits a file that has only the vip, and another, so that the list does not
+// become empty: the one that shows how reals are indented, or else a neighbour. A vip
+// to be added comes behind the last one. Nil: this file cannot be edited so, or not
+// without a fault.
 func (f *File) editVip(vip string, facts Facts, edit func([]byte) ([]byte, error)) *File {
-	at := f.read.spots
-	if len(at) < 4 { // it would be the whole file
+	at, last := f.read.spots, len(f.read.Vips)-1
+	if last < 2 || at == nil { // it would be the whole file
 		return nil
 	}
 	from := f.read.FindVip(vip)
-	if from < 0 || from == len(f.read.Vips)-1 {
-		from = len(f.read.Vips) - 2
+	if from < 0 {
+		from = last
 	}
-	to := from + 2
-	head, tail := f.Data[:at[0].begin], f.Data[at[len(at)-1].begin:]
+	to := from + 1
+	head, tail := f.Data[:at[0].begin], f.Data[at[last+1].begin:]
 	model := slices.IndexFunc(at, func(s spot) bool { return s.isModel })
-	if model >= 0 && (model < from || model >= to) {
+	switch {
+	case model >= 0 && model != from:
 		head = slices.Concat(head, f.Data[at[model].begin:at[model+1].begin])
-	} else {
-		model = -1
+	case from == last:
+		from, model = from-1, -1
+	default:
+		to, model = to+1, -1
 	}
 	small := slices.Concat(head, f.Data[at[from].begin:at[to].begin], tail)
 	edited, err := edit(small)

@@ -160,3 +160,50 @@ func BenchmarkManyVips(b *testing.B) {
 		}
 	})
 }
+
+// What all vips have together is known to an edit of one as well.
+func TestTooManyBackends(t *testing.T) {
+	const told = "65536 reals behind all vips: at most 65535"
+	if _, err := Open("f", manyVips(1024, 64), testFacts); err == nil || !strings.Contains(err.Error(), told) {
+		t.Errorf("a file with 65,536: %v", err)
+	}
+	f, err := Open("f", manyVips(1023, 64), testFacts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reals []NewReal
+	for n := range 64 {
+		reals = append(reals, NewReal{Real: fmt.Sprintf("10.99.0.%d:8080", n+1)})
+	}
+	add := func(reals []NewReal) error {
+		_, err := f.Edit("198.19.0.1:80", testFacts, func(d []byte) ([]byte, error) {
+			return AddVip(d, "198.19.0.1:80", []Setting{{Key: "leg", Value: "none"}, {Key: "check", Value: "none"}}, reals)
+		})
+		return err
+	}
+	if err := add(reals); err == nil || !strings.Contains(err.Error(), told) {
+		t.Errorf("a vip that makes them 65,536: %v", err)
+	}
+	if err := add(reals[1:]); err != nil {
+		t.Errorf("a vip that makes them 65,535: %v", err)
+	}
+}
+
+func BenchmarkTenVips(b *testing.B) {
+	for _, reals := range []int{4, 100} {
+		f, err := Open("f", manyVips(10, reals), testFacts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%d reals", reals), func(b *testing.B) {
+			for b.Loop() {
+				next, err := f.Edit("198.18.0.5:80", testFacts, func(d []byte) ([]byte, error) {
+					return AddReal(d, "198.18.0.5:80", NewReal{Real: "10.200.0.1:8080"})
+				})
+				if err != nil || next == f {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
