@@ -161,7 +161,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-c.unconfirmed.C:
 			c.rollBackUnconfirmed()
 		case <-c.deadline.C:
-			c.complain("cut the flows of drained reals", c.convergeTables(nil))
+			c.complain("cut the flows of drained reals", c.convergeTables(c.decided()))
 			c.awaitDeadlines()
 		case events := <-c.checks.Events():
 			c.takeHealth(events)

@@ -27,9 +27,9 @@ func (c *Controller) converge(old *config.Config, changed scope) error {
 		return c.setAddresses()
 	}
 	reals := changed.reals(c.config)
+	c.setNextHops(reals)
 	if !maps.Equal(reals, changed.reals(old)) {
 		c.watch()
-		c.setNextHops(reals)
 	}
 	if maps.Equal(addresses(changed, c.config), addresses(changed, old)) {
 		return nil

@@ -192,18 +192,23 @@ func (c *Controller) awaitDeadlines() {
 	}
 }
 
+// decided is the vips that decisions are about.
+func (c *Controller) decided() scope {
+	s := scope{}
+	for target := range c.operational.All {
+		s[target.Vip] = true
+	}
+	return s
+}
+
 // forgetRemoved ends decisions about what is no longer in the configuration; not
 // while it may be rolled back.
 func (c *Controller) forgetRemoved() {
 	if !c.running.ConfirmBy.IsZero() {
 		return
 	}
-	decided := scope{}
-	for target := range c.operational.All {
-		decided[target.Vip] = true
-	}
 	exists := map[operational.Target]bool{}
-	for vip := range decided.vips(c.file.Config) {
+	for vip := range c.decided().vips(c.file.Config) {
 		exists[operational.Target{Vip: vip.Endpoint}] = true
 		for _, real := range vip.Reals {
 			exists[operational.Target{Vip: vip.Endpoint, Real: real.Address}] = true

@@ -267,3 +267,28 @@ func TestBrokenFileAtStart(t *testing.T) {
 		exits(t, l, 0, "status")
 	})
 }
+
+// A real that comes to an address which has a next hop has it at once.
+func TestNextHopOfAnotherPort(t *testing.T) {
+	l := newLab(t, lab.Options{})
+	service(t, l, vip4())
+	hasHop := func(backend int) error {
+		out, err := l.Run("router", "bpftool", "-j", "map", "lookup", "pinned", filepath.Join(l.Dir, "bpf/tarpon/v1/maps/backends"),
+			"key", fmt.Sprint(backend), "0", "0", "0")
+		var record struct{ Value []string }
+		if err != nil || json.Unmarshal([]byte(out), &record) != nil || len(record.Value) != 64 {
+			return fmt.Errorf("backend %d: %w: %s", backend, err, out)
+		}
+		if strings.Join(record.Value[44:48], "") == "0x000x000x000x00" { // bpf/abi.h: hop.ifindex
+			return fmt.Errorf("backend %d has no next hop", backend)
+		}
+		return nil
+	}
+	if err := lab.Wait(10*time.Second, func() error { return hasHop(1) }); err != nil {
+		t.Fatal(err)
+	}
+	lbctl(t, l, "add-real", vip4(), l.Real4(1)+":81", "--check", "none")
+	if err := hasHop(4); err != nil {
+		t.Error(err)
+	}
+}
