@@ -30,6 +30,8 @@ type router struct {
 	changes []string
 	answer  *api.Result // to a change; nil: done
 	err     error
+
+	findings []api.Finding
 }
 
 func (r *router) Status(context.Context) (api.Status, error) { return r.status, r.err }

@@ -98,7 +98,7 @@ func newApp() *cli.App {
 	commands := []*cli.Command{
 		addVip(), deleteVip(), editVip(), addReal(), deleteReal(), editReal(),
 		drain(), undrain(), disable(), enable(),
-		vips(), status(), flows(), stats(), events(), explain(),
+		vips(), status(), flows(), stats(), events(), explain(), doctor(),
 		plan(), apply(), confirm(), reload(), restart(), export(), history(), diff(), rollback(),
 		completion(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {

@@ -63,6 +63,11 @@ func (f *fake) Explain(_ context.Context, p Packet) (Explanation, error) {
 	return Explanation{Outcome: Forwarded, Reason: "forward_in"}, f.err
 }
 
+func (f *fake) Findings(context.Context) ([]Finding, error) {
+	f.note("findings")
+	return []Finding{{Severity: SeverityNote, Kind: "mode"}}, f.err
+}
+
 func (f *fake) AddVip(_ context.Context, vip NewVip, o Options) (Result, error) {
 	f.note("add vip %s %s %d %+v", vip.Vip, *vip.Scheduler, len(vip.Reals), o)
 	return result, f.err
@@ -232,6 +237,7 @@ var calls = []struct {
 	{"explain {From:192.0.2.9 To:shop Leg: TCP:SA Size:1500 TTL:0 Fragment:false}", func(ctx context.Context, c *Client) (any, error) {
 		return c.Explain(ctx, Packet{From: "192.0.2.9", To: "shop", TCP: "SA", Size: 1500})
 	}, Explanation{Outcome: Forwarded, Reason: "forward_in"}},
+	{"findings", func(ctx context.Context, c *Client) (any, error) { return c.Findings(ctx) }, []Finding{{Severity: SeverityNote, Kind: "mode"}}},
 	{"confirm", func(ctx context.Context, c *Client) (any, error) { return c.Confirm(ctx) }, result},
 	{"rollback 41 true", func(ctx context.Context, c *Client) (any, error) {
 		return c.Rollback(ctx, 41, Options{DryRun: true})

@@ -28,6 +28,8 @@ type Controller interface {
 
 	// Explain says what would become of a packet, and changes nothing.
 	Explain(ctx context.Context, packet Packet) (Explanation, error)
+	// Findings looks at the whole router; none: all is well.
+	Findings(ctx context.Context) ([]Finding, error)
 
 	AddVip(ctx context.Context, vip NewVip, o Options) (Result, error)
 	EditVip(ctx context.Context, vip string, s VipSettings, o Options) (Result, error)
@@ -112,6 +114,7 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/explain", answer(s.explain))
+	mux.HandleFunc("GET /v1/doctor", answer(s.findings))
 	mux.HandleFunc("POST /v1/vips", answer(change(s.addVip)))
 	mux.HandleFunc("PATCH /v1/vips/{vip}", answer(change(s.editVip)))
 	mux.HandleFunc("DELETE /v1/vips/{vip}", answer(change(s.deleteVip)))

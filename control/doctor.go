@@ -1,0 +1,250 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/doctor"
+	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/loader"
+	"golang.org/x/sys/unix"
+)
+
+// probeWait is how long answers to a probe are waited for.
+const probeWait = 300 * time.Millisecond
+
+// An examination gathers facts from the edges. What it has of the controller is
+// replaced there, never changed.
+type examination struct {
+	*Controller
+	doctor.Facts
+	config  *config.Config
+	have    loader.Tables
+	checked map[checkKey]bool // up, by a check of ours
+	devices []host.Interface
+}
+
+// Findings implements api.Controller. What takes time is done outside of the owning
+// goroutine: flows are counted, the firewall's rules read, addresses probed.
+func (c *Controller) Findings(ctx context.Context) ([]api.Finding, error) {
+	e := &examination{Controller: c, checked: map[checkKey]bool{}}
+	if err := c.do(ctx, e.askOwner); err != nil {
+		return nil, err
+	}
+	var err error
+	e.devices, err = c.Host.Interfaces()
+	e.Miss("the interfaces", err)
+	e.sysctls()
+	e.kernel()
+	e.counters()
+	e.backends()
+	e.firewall(ctx)
+	e.duplicates()
+	return doctor.Findings(e.Facts), nil
+}
+
+// askOwner takes what only the owning goroutine may look at.
+func (e *examination) askOwner() {
+	e.config, e.have = e.Controller.config, e.Controller.have
+	for key, h := range e.health {
+		e.checked[key] = h.state.Up && h.state.Checked
+	}
+	e.Tables = []doctor.Table{
+		{Family: "IPv4", Flows: e.sweep.Flows4, Max: e.config.Flows.MaxIPv4},
+		{Family: "IPv6", Flows: e.sweep.Flows6, Max: e.config.Flows.MaxIPv6},
+	}
+	attached := map[string]loader.Attachment{}
+	for _, a := range e.Loader.Attachments() {
+		attached[a.Name] = a
+	}
+	for _, leg := range e.config.Legs {
+		a, ok := attached[leg.Name]
+		state := e.legs[leg.Interface]
+		fact := doctor.Leg{
+			Name: leg.Name, Interface: leg.Interface, Role: leg.Role, Up: state.Up, MTU: state.MTU,
+			Attached: ok, Wanted: leg.Mode, Mode: a.Mode, Reason: a.Reason,
+		}
+		if ok && state.Ifindex != 0 {
+			e.device(&fact, state.Ifindex)
+		}
+		e.Legs = append(e.Legs, fact)
+	}
+}
+
+func (e *examination) device(leg *doctor.Leg, ifindex int) {
+	others, err := e.Loader.Others(ifindex)
+	e.Miss("other programs", err)
+	for _, o := range others {
+		hook := map[loader.Hook]string{loader.HookXDP: "xdp", loader.HookTC: "tc"}[o.Hook]
+		leg.Others = append(leg.Others, doctor.Owner{Hook: hook, Name: o.String()})
+	}
+	leg.Offloads, err = e.Host.OffloadsOn(ifindex, offloadsOff(leg.Wanted, leg.Mode == loader.Native)...)
+	e.Miss("offloads", err)
+}
+
+func (e *examination) sysctls() {
+	var names []string
+	oneArmed := false
+	for _, leg := range e.config.Legs {
+		names = append(names, leg.Interface)
+		oneArmed = oneArmed || leg.Role == loader.Both
+	}
+	faults, err := e.Host.SysctlFaults(names, oneArmed)
+	e.Miss("sysctls", err)
+	for _, s := range faults {
+		e.Sysctls = append(e.Sysctls, doctor.Sysctl{Name: s.Name, Value: s.Old, Want: s.New})
+	}
+	for _, vip := range e.config.Vips {
+		e.IPv6 = e.IPv6 || vip.Endpoint.Addr().Is6()
+	}
+	e.IPv6Forwarding = e.sysctl("net/ipv6/conf/all/forwarding") == "1"
+}
+
+func (e *examination) sysctl(path string) string {
+	value, err := e.Host.Sysctl(path)
+	e.Miss("sysctls", err)
+	return value
+}
+
+func (e *examination) kernel() {
+	var name unix.Utsname
+	e.Miss("the kernel", unix.Uname(&name))
+	k := &e.Kernel
+	k.Release = unix.ByteSliceToString(name.Release[:])
+	_, err := fmt.Sscanf(k.Release, "%d.%d", &k.Major, &k.Minor)
+	e.Miss("the kernel's version", err)
+	k.JIT = e.sysctl("net/core/bpf_jit_enable") != "0" // only the first network namespace has it
+	k.Stats = e.sysctl("kernel/bpf_stats_enabled") == "1"
+}
+
+func (e *examination) counters() {
+	counted, err := e.Loader.Reasons()
+	e.Miss("the counters", err)
+	e.Reasons = map[string]uint64{}
+	for _, count := range slices.Concat(counted.XDP, counted.TC) {
+		e.Reasons[count.Name] += count.Packets
+	}
+}
+
+// backends counts which flows of every backend have heard of its real.
+func (e *examination) backends() {
+	traffic, err := e.Loader.Traffic()
+	e.Miss("the backends' counters", err)
+	byID := map[loader.BackendID]*doctor.Backend{}
+	for id, b := range e.have.Backends {
+		vip := e.have.Vips[b.Vip].Endpoint
+		byID[id] = &doctor.Backend{
+			Vip: vipText(vip), Real: realText(b.Real), CheckedUp: e.checked[checkKey{vip, b.Real}],
+			PacketsOut: traffic[id].PacketsOut, Gateway: e.gatewayFor(b.Real.Addr()),
+		}
+	}
+	for flow := range e.Loader.Flows() {
+		b, ok := byID[flow.Backend]
+		switch {
+		case !ok:
+		case flow.State == loader.Handshake || flow.State == loader.UDPUnreplied:
+			b.Waiting++
+			b.Oldest = max(b.Oldest, flow.Idle)
+		default:
+			b.Answered++
+		}
+	}
+	for _, b := range byID {
+		e.Backends = append(e.Backends, *b)
+	}
+	slices.SortFunc(e.Backends, func(a, b doctor.Backend) int {
+		return cmp.Or(strings.Compare(a.Vip, b.Vip), strings.Compare(a.Real, b.Real))
+	})
+}
+
+// gatewayFor is the address of this router that a real should send its answers to: a
+// floating one in its network, else an own one of a leg; invalid: there is none.
+func (e *examination) gatewayFor(real netip.Addr) netip.Addr {
+	for _, f := range e.config.Floating {
+		if f.Address.Contains(real) {
+			return f.Address.Addr()
+		}
+	}
+	for _, leg := range e.config.Legs {
+		if leg.Role&loader.Inside == 0 {
+			continue
+		}
+		for _, a := range e.interfaceOf(leg).Addresses {
+			if !a.Ours && a.Prefix.Contains(real) {
+				return a.Prefix.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// interfaceOf is a leg's; the zero Interface: there is none.
+func (e *examination) interfaceOf(leg config.Leg) host.Interface {
+	i := slices.IndexFunc(e.devices, func(d host.Interface) bool { return d.Name == leg.Interface })
+	if i < 0 {
+		return host.Interface{}
+	}
+	return e.devices[i]
+}
+
+// firewall asks nft, where it is installed.
+func (e *examination) firewall(ctx context.Context) {
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	ruleset, err := exec.CommandContext(ctx, nft, "-j", "list", "ruleset").Output()
+	if err != nil {
+		e.Miss("the firewall's rules (nft)", err)
+		return
+	}
+	vips := map[string]loader.Endpoint{}
+	for _, vip := range e.config.Vips {
+		vips[vipText(vip.Endpoint)] = vip.Endpoint
+	}
+	e.Mentions, err = doctor.Mentions(ruleset, vips)
+	e.Miss("the firewall's rules (nft)", err)
+}
+
+// duplicates probes for the addresses that this router announces on its legs.
+func (e *examination) duplicates() {
+	announced := map[string][]netip.Addr{} // by leg
+	add := func(leg string, address netip.Addr) {
+		if !slices.Contains(announced[leg], address) {
+			announced[leg] = append(announced[leg], address)
+		}
+	}
+	for _, f := range e.config.Floating {
+		add(f.Leg, f.Address.Addr())
+	}
+	for _, vip := range e.config.Vips {
+		if vip.Enabled {
+			add(vip.Leg, vip.Endpoint.Addr())
+		}
+	}
+	for _, leg := range e.config.Legs {
+		device := e.interfaceOf(leg)
+		if !device.Carrier || len(announced[leg.Name]) == 0 {
+			continue
+		}
+		found, err := host.Probe(device, announced[leg.Name], probeWait)
+		e.Miss("duplicate addresses", err)
+		for _, address := range announced[leg.Name] {
+			if mac, ok := found[address]; ok {
+				e.Duplicates = append(e.Duplicates, doctor.Duplicate{
+					Address: address, Leg: leg.Name, Interface: leg.Interface, MAC: mac.String(),
+				})
+			}
+		}
+	}
+}
