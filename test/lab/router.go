@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func (l *Lab) LogFile() string { return filepath.Join(l.Dir, "tarpond.log") }
 
 // DaemonCommand is how the router's daemon is run.
 func (l *Lab) DaemonCommand() *exec.Cmd {
-	return l.Command("router", append(slices.Clone(l.Wrap), filepath.Join(l.Bin, "tarpond"), "--config", l.Config(),
+	return l.Command("router", append(slices.Clone(l.Wrap), cmp.Or(l.Daemon, filepath.Join(l.Bin, "tarpond")), "--config", l.Config(),
 		"--run-dir", filepath.Join(l.Dir, "run"), "--state-dir", filepath.Join(l.Dir, "state"),
 		"--bpffs", filepath.Join(l.Dir, "bpf"), "--log-level", "debug")...)
 }
