@@ -62,12 +62,8 @@ func newApp() *cli.App {
 
 func exitCode(err error) int {
 	var coded cli.ExitCoder
-	var faults *config.Errors
-	switch {
-	case errors.As(err, &coded):
+	if errors.As(err, &coded) {
 		return coded.ExitCode()
-	case errors.As(err, &faults), errors.Is(err, os.ErrNotExist):
-		return exitConfig
 	}
 	return 1
 }
@@ -99,6 +95,9 @@ func run(c *cli.Context) error {
 	}
 	defer machine.Close()
 	loaded, err := control.Load(c.String("config"), c.String("state-dir"), machine)
+	if faults := (*config.Errors)(nil); errors.As(err, &faults) || errors.Is(err, os.ErrNotExist) {
+		return cli.Exit(err, exitConfig)
+	}
 	if err != nil {
 		return err
 	}

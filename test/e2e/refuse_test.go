@@ -59,6 +59,11 @@ func TestRefusals(t *testing.T) {
 		cmd.Args = append([]string{cmd.Args[0], cmd.Args[1], "setpriv", "--bounding-set=-bpf,-perfmon,-net_admin,-net_raw,-sys_admin", "--inh-caps=-all"}, cmd.Args[2:]...)
 		says(t, refused(t, cmd, 1), "missing CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW: run as root")
 	})
+	t.Run("no run directory", func(t *testing.T) {
+		cmd := l.DaemonCommand()
+		cmd.Args = append(cmd.Args, "--run-dir", "/proc/nowhere/run")
+		says(t, refused(t, cmd, 1), "/proc/nowhere")
+	})
 	t.Run("no configuration", func(t *testing.T) {
 		cmd := l.DaemonCommand()
 		cmd.Args = append(cmd.Args, "--state-dir", t.TempDir(), "--config", "/nonexistent.yaml")
