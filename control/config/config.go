@@ -21,6 +21,7 @@ type Config struct {
 	Floating []Floating
 	Flows    Flows
 	Checks   map[string]Check // by name; tcp and none are always there
+	Metrics  Metrics
 	Vips     []Vip
 
 	places map[string]Place

@@ -46,6 +46,7 @@ func newConfig() *Config {
 		Version: 1,
 		Flows:   Flows{MaxIPv4: defaultMaxIPv4, MaxIPv6: defaultMaxIPv6, Timeouts: defaultTimeouts()},
 		Checks:  builtinChecks(),
+		Metrics: defaultMetrics(),
 		places:  map[string]Place{},
 	}
 }

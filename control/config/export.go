@@ -52,6 +52,11 @@ func Export(c *Config) []byte {
 	if len(checks.Content) > 0 {
 		put(root, "checks", checks)
 	}
+	if c.Metrics != defaultMetrics() {
+		n := flowMapping()
+		put(n, "listen", scalar(c.Metrics.String()))
+		put(root, "metrics", n)
+	}
 	vips := sequenceOf(0)
 	for i := range c.Vips {
 		vips.Content = append(vips.Content, exportVip(&c.Vips[i], c))

@@ -63,8 +63,8 @@ func parse(data []byte) (*Config, *report) {
 
 func (d *decoder) config(root *yaml.Node, c *Config) {
 	sections := map[string]*yaml.Node{}
-	keys := fields{"metrics": d.later, "routers": d.later, "pair": d.later}
-	for _, name := range []string{"version", "legs", "floating", "flows", "checks", "defaults", "vips"} {
+	keys := fields{"routers": d.later, "pair": d.later}
+	for _, name := range []string{"version", "legs", "floating", "flows", "checks", "metrics", "defaults", "vips"} {
 		keys[name] = func(n *yaml.Node, path string) { sections[path] = n }
 	}
 	if !d.mapping(root, "", keys) {
@@ -84,6 +84,7 @@ func (d *decoder) config(root *yaml.Node, c *Config) {
 	read("floating", d.floating(c))
 	read("flows", d.flows(c))
 	read("checks", d.checks(c))
+	read("metrics", d.metrics(c))
 	defaults := newDefaults(c)
 	read("defaults", func(n *yaml.Node, path string) { d.mapping(n, path, d.vipDefaults(&defaults, c)) })
 	read("vips", func(n *yaml.Node, path string) {

@@ -101,6 +101,7 @@ vips:
 		Legs:    []Leg{{"wan", loader.Outside, "eth0", loader.Auto}, {"lan", loader.Inside, "eth1", loader.Auto}},
 		Flows:   Flows{1048576, 262144, timeouts},
 		Checks:  map[string]Check{"tcp": tcp, "none": none, "web": web},
+		Metrics: Metrics{mustAddrPort("127.0.0.1:9712")},
 		Vips: []Vip{
 			vip("192.0.2.1:80", loader.TCP, 32, tcp,
 				Real{Address: mustAddrPort("10.0.0.1:80"), Weight: 1, Enabled: true, Check: tcp},

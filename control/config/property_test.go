@@ -25,6 +25,7 @@ func drawConfig(t *rapid.T) *Config {
 	}
 	c.Flows.MaxIPv4 = rapid.SampledFrom([]int{defaultMaxIPv4, 5000}).Draw(t, "max")
 	c.Flows.Timeouts.Established = rapid.SampledFrom([]time.Duration{15 * time.Minute, 2 * time.Hour}).Draw(t, "established")
+	c.Metrics.Listen = rapid.SampledFrom([]netip.AddrPort{{}, defaultMetrics().Listen, mustAddrPort("[::]:1")}).Draw(t, "metrics")
 	web := defaultCheck(CheckHTTP)
 	web.Name, web.Path, web.Body = "web", "/healthz", "it's \"up\": #1"
 	c.Checks["web"] = web

@@ -235,6 +235,12 @@ func compareRouter(old, next *config.Config) []Change {
 		})}})
 	}
 	add(compareNamed("check ", old.Checks, next.Checks))
+	if old.Metrics != next.Metrics {
+		off := func(listen string) string { return choice(listen == "", "off", listen) }
+		add([]Change{{Action: Changed, Subject: "metrics", Details: differing([]setting{
+			{"listen", off(old.Metrics.String()), off(next.Metrics.String())},
+		})}})
+	}
 	return changes
 }
 

@@ -70,6 +70,7 @@ func TestCompare(t *testing.T) {
 		{"a check's definition", "path: /up", "path: /healthy", "check web changed", "check web changed"},
 		{"all timeouts", "checks:\n", "flows: {timeouts: {udp: 1m}}\nchecks:\n", "flows: timeouts changed", "flows: timeouts changed"},
 		{"size", "checks:\n", "flows: {max_ipv4: 1000}\nchecks:\n", "flows: max_ipv4 1048576 -> 1000", "flows: max_ipv4 1048576 -> 1000"},
+		{"metrics", "checks:\n", "metrics: {listen: \"\"}\nchecks:\n", "metrics: listen 127.0.0.1:9712 -> off", "metrics: listen 127.0.0.1:9712 -> off"},
 		{"legs and floating", "eth1}\nfloating:\n  - {address: 10.0.0.1/24, leg: lan}\n", "eth2}\n  dmz: {role: inside, interface: eth1}\n",
 			"leg dmz added\nleg lan changed\nfloating 10.0.0.1/24 removed", "1 setting added, 1 setting changed, 1 setting removed"},
 		{"many", reals, "      - 10.0.0.21:8080\n      - 10.0.0.22:8080\n",

@@ -40,6 +40,7 @@ func File() Mapping {
 		{Name: "floating", Type: List{Of: floating()}, Doc: "addresses that the router adds"},
 		{Name: "flows", Type: flows(), Doc: "the flow tables"},
 		{Name: "checks", Type: Named{Of: check(), Name: "web"}, Doc: "shared by name; tcp and none are there already"},
+		{Name: "metrics", Type: metrics(), Doc: "for Prometheus, docs/metrics.md"},
 		{Name: "defaults", Type: Mapping{Name: "defaults", Keys: vipDefaults()}, Doc: "of every vip"},
 		{Name: "vips", Type: List{Of: vip(), More: []string{`- {vip: "[2001:db8::10]:53/udp", leg: none, reals: ["[2001:db8:1::11]:53"]}`}},
 			Doc: "the virtual servers"},
@@ -47,7 +48,13 @@ func File() Mapping {
 }
 
 // Later lists keys that the format has and this version does not take yet.
-func Later() []string { return []string{"routers", "pair", "metrics"} }
+func Later() []string { return []string{"routers", "pair"} }
+
+func metrics() Mapping {
+	return Mapping{Name: "metrics", Keys: []Key{
+		{Name: "listen", Type: Text{}, Default: `"127.0.0.1:9712"`, Doc: `ADDRESS:PORT; "": nowhere`},
+	}}
+}
 
 func leg() Mapping {
 	return Mapping{Name: "leg", Keys: []Key{
