@@ -208,6 +208,7 @@ func (c *Controller) adopt(d draft) error {
 	c.tookOver(ch)
 	c.forgetRemoved()
 	c.awaitConfirmation()
+	c.serveMetrics()
 	c.tell()
 	c.events.Info(event.Revision, "configuration changed", zap.Int("revision", saved.Number), zap.String("author", saved.Author), zap.String("what", saved.What))
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/tarpon-lb/tarpon/control/disk"
 	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/metrics"
 	"github.com/tarpon-lb/tarpon/control/operational"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/healthcheck"
@@ -45,6 +46,9 @@ type Controller struct {
 	changes  chan change
 	ended    chan struct{}
 	started  time.Time
+
+	metrics *metrics.Server
+	deaf    error // why metrics are not served; usually nil
 
 	checks  *healthcheck.Set[checkKey]
 	watcher *host.Watcher
@@ -89,6 +93,7 @@ func New(o Options, loaded Loaded) *Controller {
 		legs:   map[string]host.LegState{},
 		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), deadline: time.NewTimer(time.Hour),
 	}
+	c.metrics = metrics.NewServer(c)
 	var err error
 	c.operational, err = operational.Open(disk.Disk{}, filepath.Join(o.StateDir, "state.json"))
 	c.complain("start without an operational state", err)
@@ -124,6 +129,7 @@ func (c *Controller) Start() error {
 	c.sweepFlows()
 	c.tellCapacity()
 	c.awaitDeadlines()
+	c.serveMetrics()
 	c.tell()
 	c.events.Info(event.Started, "started", zap.String("version", c.Version), zap.Int("revision", c.running.Number))
 	return nil
@@ -145,6 +151,7 @@ func (c *Controller) awaitNextHops() {
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.ended)
 	defer c.events.Close()
+	defer c.metrics.Close()
 	defer c.checks.Close()
 	defer c.watcher.Close()
 	sweep := time.NewTicker(sweepInterval)
@@ -171,10 +178,18 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.sweepFlows()
 			c.tellCapacity()
 			c.repairSysctls()
+			c.serveMetrics()
 		case <-c.settle.C:
 			c.complain("set addresses", c.setAddresses())
 		}
 	}
+}
+
+// serveMetrics serves them where the configuration says. Where that cannot be, it is
+// no fault of what the router is for: it is tried again, and told.
+func (c *Controller) serveMetrics() {
+	c.deaf = c.metrics.Listen(c.config.Metrics.Listen)
+	c.complain("serve metrics", c.deaf)
 }
 
 // errStopped is the answer to requests after Run has ended.

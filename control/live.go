@@ -17,9 +17,12 @@ type liveFlows struct {
 	reals map[checkKey]int
 }
 
-func (c *Controller) liveFlows() liveFlows {
+func (c *Controller) liveFlows() liveFlows { return c.named(c.Loader.Live()) }
+
+// named are flows that were counted by backend.
+func (c *Controller) named(counted map[loader.BackendID]loader.Live) liveFlows {
 	live := liveFlows{vips: map[loader.Endpoint]int{}, reals: map[checkKey]int{}}
-	for id, count := range c.countFlows() {
+	for id, count := range counted {
 		backend := c.have.Backends[id]
 		vip := c.have.Vips[backend.Vip].Endpoint
 		flows := count.Established + count.Other

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/operational"
+	"github.com/tarpon-lb/tarpon/loader"
 	"go.uber.org/zap"
 )
 
@@ -219,14 +221,16 @@ func (c *Controller) forgetRemoved() {
 }
 
 // decisions goes over those that stand, in the API's words.
-func (c *Controller) decisions(yield func(operational.Target, api.Decision) bool) {
-	live := sync.OnceValue(c.liveFlows)
-	for target, d := range c.operational.All {
-		if !yield(target, api.Decision{
-			Vip: vipText(target.Vip), Real: realText(target.Real), State: string(d.Kind), Author: d.Author,
-			Since: d.Since, Deadline: d.Deadline, FlowsLeft: live().left(target),
-		}) {
-			return
+func (c *Controller) decisions(counted map[loader.BackendID]loader.Live) iter.Seq2[operational.Target, api.Decision] {
+	return func(yield func(operational.Target, api.Decision) bool) {
+		live := sync.OnceValue(func() liveFlows { return c.named(counted) })
+		for target, d := range c.operational.All {
+			if !yield(target, api.Decision{
+				Vip: vipText(target.Vip), Real: realText(target.Real), State: string(d.Kind), Author: d.Author,
+				Since: d.Since, Deadline: d.Deadline, FlowsLeft: live().left(target),
+			}) {
+				return
+			}
 		}
 	}
 }

@@ -12,10 +12,21 @@ import (
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
-// Status implements api.Controller.
-func (c *Controller) Status(ctx context.Context) (api.Status, error) { return ask(ctx, c, c.status) }
+// Status implements api.Controller. Flows that decisions wait for are counted outside
+// of the owning goroutine, as in Vips.
+func (c *Controller) Status(ctx context.Context) (api.Status, error) {
+	var live map[loader.BackendID]loader.Live
+	decided, err := ask(ctx, c, func() (scope, error) { return c.decided(), nil })
+	if err != nil {
+		return api.Status{}, err
+	}
+	if len(decided) > 0 {
+		live = c.Loader.Live()
+	}
+	return ask(ctx, c, func() (api.Status, error) { return c.status(live) })
+}
 
-func (c *Controller) status() (api.Status, error) {
+func (c *Controller) status(live map[loader.BackendID]loader.Live) (api.Status, error) {
 	capacity, err := c.Loader.Capacity()
 	if err != nil {
 		return api.Status{}, err
@@ -28,13 +39,19 @@ func (c *Controller) status() (api.Status, error) {
 			Bytes: capacity.Bytes, Moved: capacity.Moved, Evicted: capacity.Evicted, Full: capacity.Full,
 		},
 	}
+	s.Checks.Done, s.Checks.Failed = c.checks.Counts()
 	for _, leg := range s.Legs {
 		if leg.Mode == "" || !leg.Up {
 			s.Problems = append(s.Problems, fmt.Sprintf("leg %s (%s) is down", leg.Name, leg.Interface))
 		}
 	}
 	s.Problems = append(s.Problems, c.fileProblems()...)
-	for _, d := range c.decisions {
+	edited, err := c.editedByHand()
+	s.FileEdited = edited || err != nil
+	if c.deaf != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("metrics are not served: %v; tried again, or change metrics.listen", c.deaf))
+	}
+	for _, d := range c.decisions(live) {
 		s.Decisions = append(s.Decisions, d)
 	}
 	for _, vip := range c.config.Vips {
@@ -70,7 +87,10 @@ func (c *Controller) legViews() []api.Leg {
 	}
 	views := []api.Leg{}
 	for _, leg := range c.config.Legs {
-		view := api.Leg{Name: leg.Name, Interface: leg.Interface, Role: roles[leg.Role], Up: c.legs[leg.Interface].Up}
+		view := api.Leg{
+			Name: leg.Name, Interface: leg.Interface, Role: roles[leg.Role], Configured: leg.Mode.String(),
+			Up: c.legs[leg.Interface].Up,
+		}
 		if a, ok := attached[leg.Name]; ok {
 			view.Mode, view.Reason = a.Mode.String(), a.Reason
 		}
@@ -86,7 +106,7 @@ func (c *Controller) Vips(ctx context.Context) ([]api.Vip, error) {
 	if err != nil {
 		return nil, err
 	}
-	live := c.countFlows()
+	live := c.Loader.Live()
 	return ask(ctx, c, func() ([]api.Vip, error) { return c.vipViews(traffic, live), nil })
 }
 
@@ -102,7 +122,7 @@ func (c *Controller) backendIDs() map[checkKey]loader.BackendID {
 func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live map[loader.BackendID]loader.Live) []api.Vip {
 	ids := c.backendIDs()
 	decisions := map[operational.Target][]api.Decision{}
-	for target, d := range c.decisions {
+	for target, d := range c.decisions(live) {
 		decisions[target] = append(decisions[target], d)
 	}
 	views := []api.Vip{}
@@ -134,21 +154,6 @@ func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live 
 		views = append(views, view)
 	}
 	return views
-}
-
-// countFlows counts the live flows of every backend, now.
-func (c *Controller) countFlows() map[loader.BackendID]loader.Live {
-	live := map[loader.BackendID]loader.Live{}
-	for flow := range c.Loader.Flows() {
-		count := live[flow.Backend]
-		if flow.State == loader.Established {
-			count.Established++
-		} else {
-			count.Other++
-		}
-		live[flow.Backend] = count
-	}
-	return live
 }
 
 func (c *Controller) realView(vip config.Vip, real config.Real) api.Real {

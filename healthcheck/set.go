@@ -39,6 +39,8 @@ type Set[K comparable] struct {
 	watches map[K]question
 	runs    map[question]*shared[K]
 	queue   []Event[K]
+
+	done, failed uint64 // probes
 }
 
 // A question is what may be asked once for many.
@@ -118,7 +120,19 @@ func (s *Set[K]) remove(key K) {
 	}
 }
 
+// Counts says how many probes have ended since the set was made, and how many of
+// these had failed. May be called concurrently.
+func (s *Set[K]) Counts() (done, failed uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done, s.failed
+}
+
 func (s *Set[K]) judge(r *shared[K], failure error, now time.Time) {
+	s.done++
+	if failure != nil {
+		s.failed++
+	}
 	for key, state := range r.states {
 		next := state.Next(r.config, failure, now)
 		if next == state {

@@ -31,16 +31,40 @@ type goneSlots struct {
 // Sweep ends every flow that was silent for longer than its vip's timeout, and
 // counts the others. Flows of a vip that has no record end at once.
 func (l *Loader) Sweep() Sweep {
-	sweep := Sweep{Backends: map[BackendID]Live{}}
+	var sweep Sweep
 	live := make([]Live, maxBackends)
 	sweep.Flows4, l.gone.four = l.sweepTable(&l.memory.flows4, l.gone.four, live, &sweep)
 	sweep.Flows6, l.gone.six = l.sweepTable(&l.memory.flows6, l.gone.six, live, &sweep)
-	for id, count := range live {
-		if count != (Live{}) {
-			sweep.Backends[BackendID(id)] = count
+	sweep.Backends = byBackend(live)
+	return sweep
+}
+
+// Live counts the flows of every backend that has any, now. A flow that comes, goes or
+// moves meanwhile may be missed or counted twice. May be called concurrently.
+func (l *Loader) Live() map[BackendID]Live {
+	live := make([]Live, maxBackends)
+	var room [slots4PerPage]int
+	for _, t := range []*flowTable{&l.memory.flows4, &l.memory.flows6} {
+		for page := range t.pages() {
+			for _, slot := range t.used(page, &room) {
+				value := atomic.LoadUint64(t.valueAt(slot))
+				if state := valueState(value); state > stateGone {
+					live[valueBackend(value)].count(state)
+				}
+			}
 		}
 	}
-	return sweep
+	return byBackend(live)
+}
+
+func byBackend(live []Live) map[BackendID]Live {
+	backends := map[BackendID]Live{}
+	for id, count := range live {
+		if count != (Live{}) {
+			backends[BackendID(id)] = count
+		}
+	}
+	return backends
 }
 
 func (l *Loader) sweepTable(t *flowTable, before map[int]uint64, live []Live, sweep *Sweep) (flows int, gone map[int]uint64) {

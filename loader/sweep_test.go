@@ -31,6 +31,9 @@ func TestSweepEndsWhatIsSilent(t *testing.T) {
 	if s := l.Sweep(); s.Flows4 != 5000 || s.Ended != 0 || s.Backends[7].Established != 5000 {
 		t.Errorf("fresh flows: %+v", s)
 	}
+	if live := l.Live(); len(live) != 1 || live[7] != (Live{Established: 5000}) {
+		t.Errorf("counted: %v", live)
+	}
 	table := &l.memory.flows4
 	silent := uint64(clock()-uint32(testTimeouts.Established/tick)-2) & clockMask
 	aged := 0
@@ -45,6 +48,9 @@ func TestSweepEndsWhatIsSilent(t *testing.T) {
 	}
 	if n := l.EndFlows(func(f Flow) bool { return f.Idle < time.Hour }); n != 5000-aged {
 		t.Errorf("%d flows ended at once, want %d", n, 5000-aged)
+	}
+	if live := l.Live(); len(live) != 0 {
+		t.Errorf("counted after all have ended: %v", live)
 	}
 }
 
@@ -87,6 +93,15 @@ func BenchmarkSweep1M(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(8*len(l.memory.flows4.words))/1000000, "table-bytes/flow")
+}
+
+func BenchmarkLive1M(b *testing.B) {
+	l := openBench(b)
+	for b.Loop() {
+		if live := l.Live(); live[7].Established != 1000000 {
+			b.Fatalf("%v", live)
+		}
+	}
 }
 
 func BenchmarkList1M(b *testing.B) {

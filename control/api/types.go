@@ -11,6 +11,8 @@ import (
 type Status struct {
 	Version  string `json:"version"`
 	Revision int    `json:"revision"`
+	// FileEdited: the configuration file is not what runs.
+	FileEdited bool `json:"fileEdited"`
 	// Problems are reasons to look closer; none: all is well.
 	Problems []string `json:"problems"`
 	// Decisions of operators that stand: drains, and what is disabled.
@@ -20,7 +22,14 @@ type Status struct {
 	Vips      int        `json:"vips"`
 	Reals     int        `json:"reals"`
 	RealsUp   int        `json:"realsUp"`
+	Checks    Checks     `json:"checks"`
 	Started   time.Time  `json:"started"`
+}
+
+// Checks counts probes of reals since the start.
+type Checks struct {
+	Done   uint64 `json:"done"`
+	Failed uint64 `json:"failed"` // of those done
 }
 
 // A Decision is an operator's, for the time being: it is not configuration.
@@ -49,6 +58,8 @@ type Leg struct {
 	Interface string `json:"interface"`
 	Role      string `json:"role"` // outside, inside, both
 	Mode      string `json:"mode"` // native, tc, generic; empty: not attached
+	// Configured is the mode that was asked for: as Mode, or auto.
+	Configured string `json:"configured"`
 	// Reason says why the mode is not native, or why nothing is attached.
 	Reason string `json:"reason,omitempty"`
 	Up     bool   `json:"up"`
