@@ -73,6 +73,17 @@ func TestEvents(t *testing.T) {
 	await(t, events, "real_up", map[string]string{"vip": vip, "real": real2})
 	await(t, events, "address_added", map[string]string{"address": lab.Vip4(0)})
 
+	do := func(who string, args ...string) {
+		t.Helper()
+		if out, err := l.Run(who, args...); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	// While no health changes: that would set the addresses too.
+	do("router", "ip", "addr", "del", lab.Vip4(0)+"/32", "dev", "wan")
+	await(t, events, "address_lost", map[string]string{"addresses": lab.Vip4(0)})
+	await(t, events, "address_added", map[string]string{"address": lab.Vip4(0)})
+
 	if err := l.StopNginx(2); err != nil {
 		t.Fatal(err)
 	}
@@ -82,15 +93,6 @@ func TestEvents(t *testing.T) {
 	}
 	await(t, events, "real_up", map[string]string{"vip": vip, "real": real2})
 
-	do := func(who string, args ...string) {
-		t.Helper()
-		if out, err := l.Run(who, args...); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
-	}
-	do("router", "ip", "addr", "del", lab.Vip4(0)+"/32", "dev", "wan")
-	await(t, events, "address_lost", map[string]string{"addresses": lab.Vip4(0)})
-	await(t, events, "address_added", map[string]string{"address": lab.Vip4(0)})
 	do("router", "sysctl", "-qw", "net.ipv4.conf.wan.arp_ignore=0")
 	await(t, events, "sysctl_set", map[string]string{"sysctl": "arp_ignore: 0 -> 1"})
 	do("router", "ip", "link", "set", "lan", "down")
