@@ -91,13 +91,7 @@ func (e *examination) device(leg *doctor.Leg, ifindex int) {
 }
 
 func (e *examination) sysctls() {
-	var names []string
-	oneArmed := false
-	for _, leg := range e.config.Legs {
-		names = append(names, leg.Interface)
-		oneArmed = oneArmed || leg.Role == loader.Both
-	}
-	faults, err := e.Host.SysctlFaults(names, oneArmed)
+	faults, err := e.Host.SysctlFaults(sysctlsFor(e.config.Legs))
 	e.Miss("sysctls", err)
 	for _, s := range faults {
 		e.Sysctls = append(e.Sysctls, doctor.Sysctl{Name: s.Name, Value: s.Old, Want: s.New})

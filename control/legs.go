@@ -46,14 +46,17 @@ func (c *Controller) attachLeg(leg config.Leg) error {
 	return nil
 }
 
-func (c *Controller) repairSysctls() {
-	var names []string
-	oneArmed := false
-	for _, leg := range c.config.Legs {
-		names = append(names, leg.Interface)
+// sysctlsFor says which interfaces need theirs, and whether the router is one-armed.
+func sysctlsFor(legs []config.Leg) (interfaces []string, oneArmed bool) {
+	for _, leg := range legs {
+		interfaces = append(interfaces, leg.Interface)
 		oneArmed = oneArmed || leg.Role == loader.Both
 	}
-	done, err := c.Host.SetSysctls(names, oneArmed)
+	return interfaces, oneArmed
+}
+
+func (c *Controller) repairSysctls() {
+	done, err := c.Host.SetSysctls(sysctlsFor(c.config.Legs))
 	for _, change := range done.Changes {
 		c.events.Info(event.SysctlSet, "sysctl set", zap.Stringer("sysctl", change))
 	}

@@ -88,9 +88,17 @@ func unquoted(usage string) (value, text string) {
 	return value, before + value + after
 }
 
-// Written compares files with what they should be; with update it makes them that.
-func Written(update bool, files map[string][]byte) error {
-	for path, want := range files {
+// Written compares a program's two pages with what manual.md, in the directory of its
+// source, and the program say; with update it makes them that.
+func Written(update bool, app *cli.App) error {
+	frame, err := os.ReadFile("manual.md")
+	if err != nil {
+		return err
+	}
+	for path, want := range map[string][]byte{
+		"../../docs/" + app.Name + ".md":     Page(string(frame), app),
+		"../../packaging/" + app.Name + ".8": Man(string(frame), app),
+	} {
 		if update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {
 				return err

@@ -154,7 +154,7 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 		stop()
 		<-ended
 	case <-again.requested:
-		if socket, err = leave(server, listener, served); err != nil {
+		if socket, err = leave(server, listener); err != nil {
 			return nil, err
 		}
 		stop()
@@ -175,7 +175,7 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 
 // leave ends a server and keeps its socket open: who connects from now on waits for
 // the successor. Requests that take longer than a moment are cut off.
-func leave(server *http.Server, listener *net.UnixListener, served <-chan error) (*os.File, error) {
+func leave(server *http.Server, listener *net.UnixListener) (*os.File, error) {
 	socket, err := listener.File()
 	if err != nil {
 		return nil, fmt.Errorf("keep the socket: %w", err)
@@ -183,9 +183,7 @@ func leave(server *http.Server, listener *net.UnixListener, served <-chan error)
 	listener.SetUnlinkOnClose(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	err = server.Shutdown(ctx)
-	<-served // a connection that was accepted in this moment is known from now on
-	if errors.Join(err, server.Shutdown(ctx)) != nil {
+	if server.Shutdown(ctx) != nil {
 		_ = server.Close()
 	}
 	return socket, nil

@@ -18,19 +18,7 @@ import (
 // A dry run says what the live program does next, and leaves every map as it was.
 func TestDryRun(t *testing.T) {
 	r := newRig(t, 1000, services)
-	for _, hook := range []loader.Hook{loader.HookXDP, loader.HookTC} {
-		name := map[loader.Hook]string{loader.HookXDP: "XDP", loader.HookTC: "TC"}[hook]
-		for _, test := range table {
-			t.Run(name+"/"+test.name, func(t *testing.T) {
-				r.enter(t)
-				r.EndFlows(func(loader.Flow) bool { return true })
-				r.backend(t, 1, loader.Backend{})
-				for i, s := range test.steps {
-					r.foretell(t, hook, fmt.Sprintf("step %d", i+1), s)
-				}
-			})
-		}
-	}
+	r.runTable(t, func(t *testing.T, hook loader.Hook, name string, s step) { r.foretell(t, hook, name, s) })
 }
 
 // The same where an insert must move or end others, and where it finds no slot.

@@ -234,6 +234,12 @@ func (r *rig) backend(t *testing.T, id loader.BackendID, b loader.Backend) {
 
 func TestTable(t *testing.T) {
 	r := newRig(t, 1000, services)
+	r.runTable(t, r.step)
+}
+
+// runTable gives every step of the table to run, for both hooks, each case without
+// flows and with the first backend well.
+func (r *rig) runTable(t *testing.T, run func(*testing.T, loader.Hook, string, step)) {
 	for _, hook := range []loader.Hook{loader.HookXDP, loader.HookTC} {
 		name := map[loader.Hook]string{loader.HookXDP: "XDP", loader.HookTC: "TC"}[hook]
 		for _, test := range table {
@@ -242,7 +248,7 @@ func TestTable(t *testing.T) {
 				r.EndFlows(func(loader.Flow) bool { return true })
 				r.backend(t, 1, loader.Backend{})
 				for i, s := range test.steps {
-					r.step(t, hook, fmt.Sprintf("step %d", i+1), s)
+					run(t, hook, fmt.Sprintf("step %d", i+1), s)
 				}
 			})
 		}
