@@ -3,7 +3,8 @@
  * What the programs and the daemon must agree on: the layouts of map values
  * and the numbers in them. Go gets these types through BTF. Addresses and ports
  * are in network byte order, everything else in host byte order. A change of
- * any layout here changes ABI_VERSION.
+ * any layout here changes ABI_VERSION, but for padding that is given a meaning which 0
+ * does not change.
  */
 #pragma once
 
@@ -72,7 +73,10 @@ struct hop {
 	__u8 source[6];
 	__u8 destination[6];
 	__u16 mtu;
-	__u16 pad;
+	/* Of a backend's: bits of the network that its real and we are on, which its
+	 * neighbours share; 0: it is behind a gateway. Holds whatever sequence is. */
+	__u8 on_link;
+	__u8 pad;
 };
 
 enum vip_flag {
@@ -144,7 +148,7 @@ struct prefix6 {
 
 /*
  * A leg of the router. The default hops are valid when a reply to a client
- * outside of every connected prefix can only go there.
+ * outside of every connected prefix (which has another route) can only go there.
  */
 struct leg {
 	__u8 mac[6];

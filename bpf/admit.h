@@ -67,29 +67,12 @@ INLINE enum collision collides(const struct facts *f, struct flow_key *key, __u1
 	return COLLISION_ENDED;
 }
 
-/* A client on the real's own subnet is answered there, past us. */
+/* A client on the real's own network is answered there, past us. */
 INLINE bool answered_past_us(const struct facts *f, const struct backend *backend, bool v6)
 {
-	const struct leg *leg = leg_of(f->leg);
+	__u8 bits = backend->hop.on_link;
 
-	if (!leg)
-		return false;
-	for (int i = 0; i < LEG_PREFIXES; i++) {
-		if (v6) {
-			if (i >= leg->connected6_count)
-				break;
-			if (in_prefix6(&f->ends.source, &leg->connected6[i]) &&
-			    in_prefix6(&backend->real, &leg->connected6[i]))
-				return true;
-		} else {
-			if (i >= leg->connected4_count)
-				break;
-			if (in_prefix4(&f->ends.source, &leg->connected4[i]) &&
-			    in_prefix4(&backend->real, &leg->connected4[i]))
-				return true;
-		}
-	}
-	return false;
+	return bits && same_network(&f->ends.source, &backend->real, bits, v6);
 }
 
 /* A backend's id if this client can use it, or a refusal. */

@@ -85,6 +85,19 @@ INLINE bool in_prefix6(const struct address *address, const struct prefix6 *pref
 	return true;
 }
 
+/* Whether two addresses have the same first bits, at least one. */
+INLINE bool same_network(const struct address *a, const struct address *b, __u8 bits, bool v6)
+{
+	const address_half *x = (void *)a, *y = (void *)b;
+	__u64 high, low;
+
+	if (!v6)
+		return !((__u64)bpf_ntohl(a->words[0] ^ b->words[0]) >> (32 - bits));
+	high = bpf_be64_to_cpu(x[0] ^ y[0]);
+	low = bpf_be64_to_cpu(x[1] ^ y[1]);
+	return bits <= 64 ? !(high >> (64 - bits)) : !high && !(low >> (128 - bits));
+}
+
 INLINE bool in_prefix4(const struct address *address, const struct prefix4 *prefix)
 {
 	return !((address->words[0] ^ prefix->address) & prefix->mask);

@@ -128,6 +128,7 @@ func (c *Controller) setNextHops(of map[netip.Addr]bool) {
 			continue
 		}
 		c.complain("set a next hop", c.Loader.SetNextHop(id, nextHop(path.NextHop)))
+		c.complain("set a real's network", c.Loader.SetOnLink(id, path.OnLink))
 	}
 }
 

@@ -20,7 +20,7 @@ type LegRoutes struct {
 	// Default4 and Default6 are where replies go to clients outside of every
 	// connected prefix, if all of them go one way. Zero: ask the FIB.
 	Default4, Default6 NextHop
-	// Connected are all prefixes that are on a link of this router.
+	// Connected are the prefixes in which Default4 and Default6 do not hold.
 	Connected []netip.Prefix
 	// Own4 and Own6 are the leg's own addresses, which ICMP errors come from;
 	// invalid: none.
@@ -35,6 +35,18 @@ func (l *Loader) SetNextHop(id BackendID, hop NextHop) error {
 		return fmt.Errorf("there is no backend %d", id)
 	}
 	l.writeHop(&record.Hop, l.usable(hop))
+	return nil
+}
+
+// SetOnLink tells the program that a backend's real shares a network of this many
+// bits with a link of this router: a client there would be answered past it. 0: it
+// does not.
+func (l *Loader) SetOnLink(id BackendID, bits int) error {
+	record := &l.memory.backends[id]
+	if record.VipId == 0 {
+		return fmt.Errorf("there is no backend %d", id)
+	}
+	record.Hop.OnLink = uint8(bits)
 	return nil
 }
 
@@ -90,7 +102,7 @@ func (l *Loader) writeHop(to *xdpHop, hop NextHop) {
 	}
 	fresh := xdpHop{
 		Ifindex: uint32(hop.Ifindex), Source: hop.Source, Destination: hop.Destination,
-		Mtu: uint16(min(hop.MTU, 1<<16-1)),
+		Mtu: uint16(min(hop.MTU, 1<<16-1)), OnLink: to.OnLink,
 	}
 	words := (*[6]uint32)(unsafe.Pointer(to))
 	from := (*[6]uint32)(unsafe.Pointer(&fresh))

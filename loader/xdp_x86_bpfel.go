@@ -73,7 +73,8 @@ type xdpHop struct {
 	Source      [6]uint8
 	Destination [6]uint8
 	Mtu         uint16
-	Pad         uint16
+	OnLink      uint8
+	Pad         uint8
 }
 
 type xdpInsertLimits struct {

@@ -20,6 +20,9 @@ type NextHop struct {
 type Path struct {
 	NextHop NextHop
 	Reason  string
+	// OnLink is the length of the prefix that the real is in, on a link of this
+	// machine; 0: it is behind a gateway, or nobody knows.
+	OnLink int
 }
 
 // A DefaultRoute is where replies to clients leave: by Hop4 or Hop6, unless the
@@ -96,18 +99,23 @@ type view struct {
 // path returns the way to addr, and the neighbour that it depends on (of index
 // 0 if no neighbour would help).
 func (v *view) path(addr netip.Addr) (Path, neighbourKey) {
-	if reason := v.policy[familyOf(addr)]; reason != "" {
-		return Path{Reason: reason}, neighbourKey{}
-	}
-	if v.own[addr] {
-		return Path{Reason: "it is an address of this machine"}, neighbourKey{}
-	}
 	r, found := v.routes[familyOf(addr)].lookup(addr)
-	if !found {
-		return Path{Reason: "no route"}, neighbourKey{}
+	var path Path
+	if found && r.link != 0 && !r.via.IsValid() {
+		path.OnLink = r.dst.Bits()
 	}
-	hop, via, reason := v.hop(r, addr)
-	return Path{hop, reason}, via
+	var via neighbourKey
+	switch policy := v.policy[familyOf(addr)]; {
+	case policy != "":
+		path.Reason = policy
+	case v.own[addr]:
+		path.Reason = "it is an address of this machine"
+	case !found:
+		path.Reason = "no route"
+	default:
+		path.NextHop, via, path.Reason = v.hop(r, addr)
+	}
+	return path, via
 }
 
 // hop returns the next hop of a packet to addr by a route.

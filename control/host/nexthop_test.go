@@ -118,6 +118,7 @@ func TestPathOfAReal(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path, via := routerView(test.change).path(addr(test.real))
+			path.OnLink = 0 // TestOnLink's
 			if diff := cmp.Diff(test.want, path); diff != "" {
 				t.Error(diff)
 			}
@@ -125,6 +126,28 @@ func TestPathOfAReal(t *testing.T) {
 				t.Errorf("depends on %v, want %v", via, test.via)
 			}
 		})
+	}
+}
+
+func TestOnLink(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*view)
+		real   string
+		want   int
+	}{
+		{"on the leg's network", nil, "10.0.0.11", 24},
+		{"in a wider route by a gateway too", withRoutes(via("10.0.0.0/8", "10.0.0.254", lan), connected("10.0.0.0/24", lan)), "10.0.0.11", 24},
+		{"without a default route", withRoutes(connected("10.0.0.0/24", lan)), "10.0.0.11", 24},
+		{"with policy rules", func(v *view) { v.policy[ipv4] = "there are rules" }, "10.0.0.11", 24},
+		{"while its link is down", withRoutes(route{dst: netip.MustParsePrefix("10.0.0.0/24"), link: lan, unusable: "a route whose link is down"}), "10.0.0.11", 24},
+		{"behind a gateway", withRoutes(via("10.0.0.0/8", "192.0.2.254", wan)), "10.0.0.11", 0},
+		{"no route", withRoutes(connected("192.0.2.0/24", wan)), "10.0.0.11", 0},
+		{"a blackhole", withRoutes(route{dst: netip.MustParsePrefix("10.0.0.0/24"), unusable: "a blackhole route"}), "10.0.0.11", 0},
+	} {
+		if path, _ := routerView(test.change).path(addr(test.real)); path.OnLink != test.want {
+			t.Errorf("%s: %d bits, want %d", test.name, path.OnLink, test.want)
+		}
 	}
 }
 

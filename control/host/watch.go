@@ -259,7 +259,7 @@ func (w *Watcher) goBlind(reason string) {
 	w.stale.everything = true
 	for addr, known := range w.paths {
 		if known.NextHop != (NextHop{}) {
-			w.tell(addr, Path{Reason: reason})
+			w.tell(addr, Path{Reason: reason, OnLink: known.OnLink})
 		}
 	}
 	for index, d := range w.defaults {

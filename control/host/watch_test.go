@@ -66,9 +66,9 @@ func TestWatch(t *testing.T) {
 	}
 	told := newTold(t, w)
 	index := h.interfaceIndexes()
-	hop := Path{NextHop: NextHop{index["lan"], lanMAC, realMAC, 1500}}
+	hop := Path{NextHop: NextHop{index["lan"], lanMAC, realMAC, 1500}, OnLink: 24}
 	gateway := NextHop{index["wan"], wanMAC, gatewayMAC, 1500}
-	silent := Path{Reason: "10.0.0.12 does not answer on lan"}
+	silent := Path{Reason: "10.0.0.12 does not answer on lan", OnLink: 24}
 
 	w.Want([]string{"wan", "lan", "dmz"}, []netip.Addr{addr("10.0.0.11"), addr("10.0.0.12")})
 	told.awaitPath("at first", "10.0.0.11", hop)
@@ -91,7 +91,7 @@ func TestWatch(t *testing.T) {
 	run(t, "ip route del 10.0.0.11/32")
 	told.awaitPath("a route that goes", "10.0.0.11", hop)
 	run(t, "ip rule add from 192.0.2.0/24 table 100 priority 5")
-	told.awaitPath("a policy", "10.0.0.11", Path{Reason: "there are policy rules (ip rule: priority 5)"})
+	told.awaitPath("a policy", "10.0.0.11", Path{Reason: "there are policy rules (ip rule: priority 5)", OnLink: 24})
 	run(t, "ip rule del priority 5")
 	told.awaitPath("no policy", "10.0.0.11", hop)
 	run(t, "ip link set lan mtu 1400")
@@ -212,13 +212,13 @@ func (s *lossySource) drain() {}
 // What follows from messages that were lost is taken back.
 func TestWatchGoesBlind(t *testing.T) {
 	w := &Watcher{wake: time.NewTimer(time.Hour), defaults: map[int]DefaultRoute{}, paths: map[netip.Addr]knownPath{
-		addr("10.0.0.11"): {Path{NextHop: NextHop{Ifindex: 2}}, true},
+		addr("10.0.0.11"): {Path{NextHop: NextHop{Ifindex: 2}, OnLink: 24}, true},
 		addr("10.0.0.12"): {Path{Reason: "no route"}, true},
 	}}
 	w.defaults[1] = DefaultRoute{Hop4: NextHop{Ifindex: 1}}
 	w.goBlind("lost")
 	want := Change{
-		NextHops: map[netip.Addr]Path{addr("10.0.0.11"): {Reason: "lost"}},
+		NextHops: map[netip.Addr]Path{addr("10.0.0.11"): {Reason: "lost", OnLink: 24}},
 		Defaults: map[int]DefaultRoute{1: {Reason4: "lost", Reason6: "lost"}},
 	}
 	if diff := cmp.Diff(want, w.pending, compareAddrs); diff != "" {
@@ -236,10 +236,10 @@ func TestWatchLosesMessages(t *testing.T) {
 	told := newTold(t, h.watch(source))
 	hop := NextHop{h.interfaceIndexes()["lan"], lanMAC, realMAC, 1500}
 	told.watcher.Want([]string{"wan", "lan"}, []netip.Addr{addr("10.0.0.11")})
-	told.awaitPath("at first", "10.0.0.11", Path{NextHop: hop})
+	told.awaitPath("at first", "10.0.0.11", Path{NextHop: hop, OnLink: 24})
 	close(source.lose)
 	run(t, "ip neigh replace 10.0.0.11 lladdr 02:00:00:00:00:0c dev lan nud permanent")
 	source.lost <- unix.ENOBUFS
 	hop.Destination[5] = 0x0c
-	told.awaitPath("listed again", "10.0.0.11", Path{NextHop: hop})
+	told.awaitPath("listed again", "10.0.0.11", Path{NextHop: hop, OnLink: 24})
 }

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -156,6 +157,7 @@ func (r *rig) tables(t *testing.T, list []service) {
 	t.Helper()
 	addresses := map[netip.Addr]loader.AddressUse{}
 	reals := map[loader.Endpoint]loader.BackendID{}
+	onLink := map[loader.BackendID]int{}
 	var steps []loader.Step
 	backend := loader.BackendID(0)
 	for i, s := range list {
@@ -179,6 +181,7 @@ func (r *rig) tables(t *testing.T, list []service) {
 			steps = append(steps, loader.PutBackend{ID: backend, Backend: loader.Backend{Vip: id, Real: a}})
 			schedule.Slots = append(schedule.Slots, backend)
 			addresses[a.Addr()] |= realUse
+			onLink[backend] = a.Addr().BitLen() - 8 // 10.0.0.0/24, 2001:db8:2::/120
 			if e.Port() != 0 {
 				key := loader.Endpoint{AddrPort: a, Protocol: s.protocol}
 				if _, several := reals[key]; several {
@@ -203,7 +206,7 @@ func (r *rig) tables(t *testing.T, list []service) {
 		return loader.NextHop{Ifindex: ifindex, Source: [6]byte(source), Destination: [6]byte(destination), MTU: 1500}
 	}
 	for id := loader.BackendID(1); id <= backend; id++ {
-		if err := r.SetNextHop(id, hop(r.lan, lanMAC, realMAC)); err != nil {
+		if err := errors.Join(r.SetNextHop(id, hop(r.lan, lanMAC, realMAC)), r.SetOnLink(id, onLink[id])); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -134,6 +134,16 @@ var table = []struct {
 	{"a real that is a client of another vip", []step{
 		{on: "lan", in: fromReal(P{From: "10.0.0.13:5555", To: "192.0.2.100:80", Flags: "S"}), want: drop, reasons: "drop_needs_full_nat"},
 	}},
+	{"a client on the real's network, or just beside it", []step{
+		{in: in(P{From: "10.0.0.77:5555", To: "192.0.2.100:80", Flags: "S"}), want: drop, reasons: "drop_needs_full_nat"},
+		{in: in(P{From: "10.0.1.77:5555", To: "192.0.2.100:80", Flags: "S"}), want: send,
+			out: toReal(P{From: "10.0.1.77:5555", To: "10.0.0.11:8080", Flags: "S"}), reasons: "flow_new forward_in"},
+		{in: in(P{From: "[2001:db8:2::77]:5555", To: "[2001:db8:1::100]:80", Flags: "S"}), want: drop, reasons: "drop_needs_full_nat"},
+		{in: in(P{From: "[2001:db8:2::177]:5555", To: "[2001:db8:1::100]:80", Flags: "S"}), want: send,
+			out: toReal(P{From: "[2001:db8:2::177]:5555", To: "[2001:db8:2::11]:8080", Flags: "S"}), reasons: "flow_new forward_in"},
+		{in: in(P{From: "[2001:db8:3::77]:5555", To: "[2001:db8:1::100]:80", Flags: "S"}), want: send,
+			out: toReal(P{From: "[2001:db8:3::77]:5555", To: "[2001:db8:2::11]:8080", Flags: "S"}), reasons: "flow_new forward_in"},
+	}},
 	{"a client that is the real", []step{
 		{on: "lan", in: fromReal(P{From: "10.0.0.11:5555", To: "192.0.2.100:80", Flags: "S"}), want: drop, reasons: "drop_self"},
 	}},
