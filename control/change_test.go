@@ -51,7 +51,7 @@ func TestChangeThatIsNone(t *testing.T) {
 	}
 	with := func(ch change, change func(*change)) change { change(&ch); return ch }
 	missing := fmt.Errorf("vip b: %w", config.ErrNotFound)
-	waits := revision.Revision{Number: 7, ConfirmBy: time.Now().Add(time.Hour)}
+	waits := revision.Revision{ID: revision.ID{Number: 7}, ConfirmBy: time.Now().Add(time.Hour)}
 	for _, test := range []struct {
 		name    string
 		disk    string
@@ -77,7 +77,7 @@ func TestChangeThatIsNone(t *testing.T) {
 			dir := t.TempDir()
 			c := &Controller{
 				Options: Options{ConfigFile: filepath.Join(dir, "f")}, file: &config.File{Data: []byte("a")},
-				running: revision.Revision{Number: 7}, broken: test.broken,
+				running: revision.Revision{ID: revision.ID{Number: 7}}, broken: test.broken,
 			}
 			if test.running.Number != 0 {
 				c.running = test.running

@@ -1,11 +1,13 @@
 package revision
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
@@ -14,7 +16,7 @@ import (
 
 // A Save is a revision to be made.
 type Save struct {
-	Revision         // author, what, confirmation; the rest is filled in
+	Revision         // author, what, confirmation; the rest is filled in, if it has no number
 	File      []byte // its bytes
 	KeepsFile bool   // the configuration file has them already, or is not to have them
 
@@ -76,6 +78,9 @@ func (s *Store) Note(r Revision, file []byte) (Revision, error) {
 }
 
 func (s *Store) numbered(r Revision, file []byte) Revision {
+	if r.Number > s.number() { // made by the other router
+		return r
+	}
 	r.Number, r.Hash, r.Parent, r.Time = s.number()+1, config.HashOf(file), s.Last().Hash, time.Now().Round(0)
 	return r
 }
@@ -115,6 +120,25 @@ func (s *Store) settle() error {
 		return nil
 	}
 	return err
+}
+
+// Insert keeps a revision that never ran here, if its number is free and before the
+// last one's.
+func (s *Store) Insert(r Revision, file []byte) error {
+	at, taken := slices.BinarySearchFunc(s.list, r.Number, func(r Revision, n int) int { return cmp.Compare(r.Number, n) })
+	if taken || at == len(s.list) {
+		return nil
+	}
+	err := s.disk.Replace(s.path(r.Number, ".yaml"), file, 0o640)
+	if err == nil {
+		err = s.write(filepath.Base(s.path(r.Number, ".json")), r)
+	}
+	if err != nil {
+		return fmt.Errorf("keep revision %d: %w", r.Number, err)
+	}
+	s.list = slices.Insert(s.list, at, r)
+	s.prune()
+	return nil
 }
 
 // Confirm ends the last revision's wait for a confirmation.

@@ -47,7 +47,7 @@ func Open(d disk.Disk, dir, file string) (*Store, error) {
 		}
 	}
 	slices.SortFunc(s.list, func(a, b Revision) int { return cmp.Compare(a.Number, b.Number) })
-	if r, ok := s.read("next.json"); ok && r.Number == s.number()+1 {
+	if r, ok := s.read("next.json"); ok && r.Number > s.number() {
 		if data, err := os.ReadFile(file); err == nil && config.HashOf(data) == r.Hash {
 			s.list, s.next = append(s.list, r), true
 		}

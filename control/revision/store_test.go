@@ -91,6 +91,33 @@ func TestSave(t *testing.T) {
 	}
 }
 
+// Revisions that the other router made have their numbers from there.
+func TestRevisionsOfTheOther(t *testing.T) {
+	s := newSite(t, disk.Disk{})
+	theirs := func(number int, text string) Revision {
+		return Revision{ID: ID{number, config.HashOf([]byte(text))}, Router: "lb2", Author: "0 root", What: text}
+	}
+	if _, err := s.Save(Save{Revision: theirs(5, "fifth"), File: []byte("fifth"), Follow: func() error { return nil }, Back: func() {}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, missed := range []Revision{theirs(3, "third"), theirs(4, "fourth"), theirs(3, "again"), theirs(6, "later")} {
+		if err := s.Insert(missed, []byte(missed.What)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		var got []string
+		for _, r := range s.List() {
+			file, err := s.File(r.Number)
+			got = append(got, fmt.Sprint(r.Number, r.Router, string(file), err))
+		}
+		if want := "[1old<nil> 3lb2third<nil> 4lb2fourth<nil> 5lb2fifth<nil>]"; fmt.Sprint(got) != want {
+			t.Errorf("kept are %v, want %s", got, want)
+		}
+		s.reopen(disk.Disk{})
+	}
+}
+
 func TestRouterRefuses(t *testing.T) {
 	s := newSite(t, disk.Disk{})
 	refusal := errors.New("no room in the kernel")
