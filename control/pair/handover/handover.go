@@ -1,0 +1,260 @@
+// Package handover moves the service from the active router of a pair to the other
+// one, on purpose, so that no packet is lost: the flows first, then the silence of the
+// old router, then the addresses of the new one; and back again if the new one cannot.
+//
+// The programs of both routers translate whatever reaches them, whoever is active. So
+// frames that are late find the old router working; what moves is who answers and
+// speaks for the floating addresses.
+//
+//	old     offer          take                     leave
+//	           \  / flush    \      addresses,     /
+//	new       accept      mute of old, then take, taken
+//
+// It is a state machine fed with messages and time. One goroutine owns it, the
+// controller's.
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Message is for the other router.
+type Message struct {
+	Kind Kind
+	Why  string `json:",omitempty"` // of an offer, a refusal, a failure
+	// Force: take it though the flows are not all there, or held.
+	Force bool `json:",omitempty"`
+}
+
+// A Kind of message.
+type Kind string
+
+const (
+	Offer  Kind = "offer"  // old: will you?
+	Accept Kind = "accept" // new: I will
+	Refuse Kind = "refuse" // new: I will not
+	Take   Kind = "take"   // old: you have all flows, and I am silent: take it
+	Taken  Kind = "taken"  // new: it is mine, and the neighbours follow
+	Failed Kind = "failed" // new: it is not; take it back
+	Late   Kind = "late"   // old: I have taken it back already
+	Ask    Kind = "ask"    // new: give it to me
+)
+
+// A Router is this one. Nothing here waits.
+type Router interface {
+	Send(Message)
+	// Active: this router has the service.
+	Active() bool
+	// Unfit is why this router should not take the service, nil if it may. Force
+	// overrides what an operator may override.
+	Unfit(force bool) error
+
+	// Flush sends the flows that changed; Flushed is called when they have arrived.
+	Flush()
+	// Yield ends this router's answers, speech and adverts for floating addresses, which
+	// it keeps.
+	Yield()
+	// Resume is the opposite of Yield.
+	Resume()
+	// Leave removes the addresses: the other router has the service.
+	Leave()
+
+	// Take makes this router active: addresses, adverts, announcements. Took is called
+	// when the neighbours follow, or when they do not.
+	Take(why string)
+	// Drop is the opposite of Take.
+	Drop()
+	// OtherSpeaks: adverts of the other router are heard, as the active one's.
+	OtherSpeaks() bool
+}
+
+// How long each step may last. A service that nobody answers for is an outage, so the
+// step in which that is so is the one with the sharpest limit.
+const (
+	answerTime = time.Second
+	flushTime  = 2 * time.Second
+	takeTime   = 1500 * time.Millisecond
+	yieldTime  = 2 * time.Second // longer: the new router must know of its failure first
+)
+
+type state int
+
+const (
+	idle state = iota
+	offered
+	flushing
+	yielded   // the new router takes it
+	accepting // this is the new router
+	taking
+)
+
+// A Handover is one router's side.
+type Handover struct {
+	peer     string
+	router   Router
+	state    state
+	deadline time.Time
+	force    bool
+	why      string
+	done     func(error)
+}
+
+// New returns the side of a router whose peer has this name.
+func New(peer string, router Router) *Handover { return &Handover{peer: peer, router: router} }
+
+// Busy: a handover is under way.
+func (h *Handover) Busy() bool { return h.state != idle }
+
+// Deadline is when Tick must be called; zero: nothing is waited for.
+func (h *Handover) Deadline() time.Time { return h.deadline }
+
+// Begin gives the service to the other router. Done is called once, when it has it or
+// will not.
+func (h *Handover) Begin(now time.Time, why string, force bool, done func(error)) {
+	switch {
+	case !h.router.Active():
+		done(errors.New("this router is not active"))
+	case h.Busy():
+		done(errors.New("a switchover is under way"))
+	default:
+		h.force, h.why, h.done = force, why, done
+		h.enter(offered, now.Add(answerTime))
+		h.router.Send(Message{Kind: Offer, Why: why, Force: force})
+	}
+}
+
+// Request asks the active router for the service.
+func (h *Handover) Request(why string, force bool) error {
+	if h.router.Active() {
+		return errors.New("this router is active already")
+	}
+	if err := h.router.Unfit(force); err != nil {
+		return err
+	}
+	h.router.Send(Message{Kind: Ask, Why: why, Force: force})
+	return nil
+}
+
+func (h *Handover) enter(s state, deadline time.Time) { h.state, h.deadline = s, deadline }
+
+func (h *Handover) end(err error) {
+	done := h.done
+	h.state, h.deadline, h.done = idle, time.Time{}, nil
+	if done != nil {
+		done(err)
+	}
+}
+
+// Receive takes a message of the other router. What comes out of turn is of a
+// handover that has ended.
+func (h *Handover) Receive(now time.Time, m Message) {
+	switch {
+	case m.Kind == Ask && h.state == idle && h.router.Active():
+		h.Begin(now, m.Why, m.Force, func(error) {})
+	case m.Kind == Offer && (h.state == idle || h.state == accepting):
+		h.takeOffer(now, m)
+	case m.Kind == Take && h.state == accepting:
+		h.enter(taking, now.Add(takeTime))
+		h.router.Take(h.why)
+	case m.Kind == Refuse && h.state == offered:
+		h.end(fmt.Errorf("%s refuses: %s", h.peer, m.Why))
+	case m.Kind == Accept && h.state == offered:
+		h.enter(flushing, now.Add(flushTime))
+		h.router.Flush()
+	case m.Kind == Taken && h.state == yielded:
+		h.router.Leave()
+		h.end(nil)
+	case m.Kind == Failed && h.state == yielded:
+		h.router.Resume()
+		h.end(fmt.Errorf("%s could not take it: %s", h.peer, m.Why))
+	case m.Kind == Taken && h.state == idle && h.router.Active():
+		// It came after this router had taken the service back: both have it.
+		h.router.Send(Message{Kind: Late})
+	case m.Kind == Late && h.state == idle && h.router.Active():
+		h.router.Drop()
+	case m.Kind == Failed && h.state == idle && !h.router.Active(): // after it had left
+		h.router.Take("taken back from " + h.peer)
+	}
+}
+
+func (h *Handover) takeOffer(now time.Time, m Message) {
+	if h.router.Active() {
+		h.router.Send(Message{Kind: Refuse, Why: "it is active too"})
+		return
+	}
+	if err := h.router.Unfit(m.Force); err != nil {
+		h.router.Send(Message{Kind: Refuse, Why: err.Error()})
+		return
+	}
+	h.why = m.Why
+	h.enter(accepting, now.Add(answerTime+flushTime))
+	h.router.Send(Message{Kind: Accept})
+}
+
+// Flushed: the other router has all flows.
+func (h *Handover) Flushed(now time.Time) {
+	if h.state != flushing {
+		return
+	}
+	h.router.Yield()
+	h.enter(yielded, now.Add(yieldTime))
+	h.router.Send(Message{Kind: Take})
+}
+
+// Took is told how the taking went.
+func (h *Handover) Took(err error) {
+	if h.state != taking {
+		return
+	}
+	if err != nil {
+		h.router.Drop()
+		h.router.Send(Message{Kind: Failed, Why: err.Error()})
+	} else {
+		h.router.Send(Message{Kind: Taken})
+	}
+	h.end(err)
+}
+
+// Tick ends what has waited too long.
+func (h *Handover) Tick(now time.Time) {
+	if h.state == idle || now.Before(h.deadline) {
+		return
+	}
+	switch h.state {
+	case flushing:
+		if h.force {
+			h.Flushed(now)
+			return
+		}
+		h.end(fmt.Errorf("the flows did not reach %s within %s", h.peer, flushTime))
+	case yielded:
+		h.giveUpWaiting()
+	case taking:
+		h.Took(fmt.Errorf("the neighbours did not follow within %s", takeTime))
+	default:
+		h.end(fmt.Errorf("%s does not answer", h.peer))
+	}
+}
+
+// giveUpWaiting: nobody says whether the other has taken the service. Whoever is heard
+// has it.
+func (h *Handover) giveUpWaiting() {
+	if h.router.OtherSpeaks() {
+		h.router.Leave()
+		h.end(nil)
+		return
+	}
+	h.router.Resume()
+	h.end(fmt.Errorf("%s took the service and is not heard", h.peer))
+}
+
+// Down: the link to the other router is down. What is in the balance is decided by
+// the deadline, and by who is heard.
+func (h *Handover) Down() {
+	switch h.state {
+	case offered, flushing, accepting:
+		h.end(fmt.Errorf("the link to %s went down", h.peer))
+	}
+}

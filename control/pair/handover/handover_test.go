@@ -1,0 +1,224 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A router as the network sees it.
+type router struct {
+	*Handover
+	name      string
+	other     *router
+	did       []string
+	active    bool // has the service, in its own eyes
+	speaks    bool // answers and advertises
+	addresses bool
+	unfit     error
+	cannot    error         // why taking fails
+	slow      time.Duration // how long flushing and taking last
+	net       *network
+}
+
+type network struct {
+	now    time.Time
+	down   bool
+	lost   int
+	random *rand.Rand // nil: all arrives at once, in order
+	events []event
+}
+
+type event struct {
+	at time.Time
+	do func()
+}
+
+func (n *network) after(d time.Duration, do func()) {
+	n.events = append(n.events, event{n.now.Add(d), do})
+}
+
+// run lets time pass.
+func (n *network) run(d time.Duration, routers ...*router) {
+	for end := n.now.Add(d); n.now.Before(end); n.now = n.now.Add(10 * time.Millisecond) {
+		for i := 0; i < len(n.events); i++ {
+			if e := n.events[i]; !e.at.After(n.now) {
+				n.events = append(n.events[:i], n.events[i+1:]...)
+				e.do()
+				i = -1
+			}
+		}
+		for _, r := range routers {
+			r.Tick(n.now)
+		}
+	}
+}
+
+func (r *router) log(what string) { r.did = append(r.did, what) }
+
+func (r *router) Send(m Message) {
+	r.log("send " + string(m.Kind))
+	if r.net.down {
+		return
+	}
+	delay := time.Millisecond
+	if r.net.random != nil {
+		if r.net.random.IntN(12) == 0 {
+			r.net.lost++
+			return
+		}
+		delay = time.Duration(r.net.random.IntN(900)) * time.Millisecond
+	}
+	r.net.after(delay, func() { r.other.Receive(r.net.now, m) })
+}
+
+func (r *router) Active() bool { return r.active }
+func (r *router) Unfit(force bool) error {
+	if force {
+		return nil
+	}
+	return r.unfit
+}
+
+func (r *router) Flush() {
+	r.log("flush")
+	r.net.after(r.slow, func() { r.Flushed(r.net.now) })
+}
+func (r *router) Yield()  { r.log("yield"); r.speaks = false }
+func (r *router) Resume() { r.log("resume"); r.speaks = true }
+func (r *router) Leave()  { r.log("leave"); r.active, r.speaks, r.addresses = false, false, false }
+func (r *router) Take(string) {
+	r.log("take")
+	r.active, r.speaks, r.addresses = true, true, true
+	r.net.after(r.slow, func() { r.Took(r.cannot) })
+}
+func (r *router) Drop()             { r.log("drop"); r.active, r.speaks, r.addresses = false, false, false }
+func (r *router) OtherSpeaks() bool { return r.other.speaks }
+
+func pair() (*network, *router, *router) {
+	n := &network{now: time.Unix(1000, 0)}
+	lb1 := &router{name: "lb1", net: n, active: true, speaks: true, addresses: true}
+	lb2 := &router{name: "lb2", net: n, other: lb1}
+	lb1.other = lb2
+	lb1.Handover, lb2.Handover = New("lb2", lb1), New("lb1", lb2)
+	return n, lb1, lb2
+}
+
+func TestHandover(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		change   func(n *network, old, new *router)
+		force    bool
+		old, new string // what they did
+		err      string
+	}{
+		{"all is well", nil, false, "send offer, flush, yield, send take, leave", "send accept, take, send taken", ""},
+		{"the new one is not in sync", func(_ *network, _, new *router) { new.unfit = errors.New("not in sync") }, false,
+			"send offer", "send refuse", "lb2 refuses: not in sync"},
+		{"the same, with force", func(_ *network, _, new *router) { new.unfit = errors.New("not in sync") }, true,
+			"send offer, flush, yield, send take, leave", "send accept, take, send taken", ""},
+		{"the new one cannot", func(_ *network, _, new *router) {
+			new.cannot = errors.New("192.168.26.1 does not answer to 192.168.26.200")
+		}, false,
+			"send offer, flush, yield, send take, resume", "send accept, take, drop, send failed", "lb2 could not take it: 192.168.26.1 does not answer to 192.168.26.200"},
+		{"the neighbours are too slow", func(_ *network, _, new *router) { new.slow = time.Hour }, false,
+			"send offer, flush, yield, send take, resume", "send accept, take, drop, send failed", "lb2 could not take it: the neighbours did not follow within 1.5s"},
+		{"the flows are too slow", func(_ *network, old, _ *router) { old.slow = time.Hour }, false,
+			"send offer, flush", "send accept", "the flows did not reach lb2 within 2s"},
+		{"the same, with force", func(_ *network, old, _ *router) { old.slow = time.Hour }, true,
+			"send offer, flush, yield, send take, leave", "send accept, take, send taken", ""},
+		{"no answer", func(n *network, _, _ *router) { n.down = true }, false, "send offer", "", "lb2 does not answer"},
+		{"the new one is active too", func(_ *network, _, new *router) { new.active = true }, false, "send offer", "send refuse", "lb2 refuses: it is active too"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n, old, new := pair()
+			if test.change != nil {
+				test.change(n, old, new)
+			}
+			said := "nothing"
+			old.Begin(n.now, "switchover", test.force, func(err error) { said = fmt.Sprint(err) })
+			n.run(10*time.Second, old, new)
+			if got := strings.Join(old.did, ", "); got != test.old {
+				t.Errorf("the old one: %s\nwant         %s", got, test.old)
+			}
+			if got := strings.Join(new.did, ", "); got != test.new {
+				t.Errorf("the new one: %s\nwant         %s", got, test.new)
+			}
+			if want := map[bool]string{true: "<nil>", false: test.err}[test.err == ""]; said != want {
+				t.Errorf("said %s, want %s", said, want)
+			}
+		})
+	}
+}
+
+// The link goes down at every moment, for good: then one router has the service, and
+// nobody waits for ever. (Two that are heard are the election's to end.)
+func TestLinkGoesDown(t *testing.T) {
+	for after := time.Duration(0); after < time.Second; after += 10 * time.Millisecond {
+		n, old, new := pair()
+		old.slow, new.slow = 200*time.Millisecond, 200*time.Millisecond
+		ended := false
+		old.Begin(n.now, "switchover", false, func(error) { ended = true })
+		n.run(after, old, new)
+		n.down = true
+		old.Down()
+		new.Down()
+		n.run(10*time.Second, old, new)
+		if !ended || old.Busy() || new.Busy() {
+			t.Errorf("cut after %s: it has not ended", after)
+		}
+		if old.speaks == new.speaks || old.speaks != old.addresses || new.speaks != new.addresses {
+			t.Errorf("cut after %s: %+v and %+v", after, old.did, new.did)
+		}
+	}
+}
+
+// Messages come late, or never: when all is quiet nobody waits, and somebody speaks,
+// who has the addresses. (Where both lost the word of it, the election finds one.)
+func TestLateAndLost(t *testing.T) {
+	for seed := range uint64(3000) {
+		n, old, new := pair()
+		n.random = rand.New(rand.NewPCG(seed, 2))
+		for _, r := range []*router{old, new} {
+			r.slow = time.Duration(n.random.IntN(2500)) * time.Millisecond
+			if n.random.IntN(4) == 0 {
+				r.cannot = errors.New("no")
+			}
+		}
+		told := 0
+		old.Begin(n.now, "switchover", n.random.IntN(2) == 0, func(error) { told++ })
+		n.run(20*time.Second, old, new)
+		if told != 1 || old.Busy() || new.Busy() {
+			t.Fatalf("seed %d: told %d times; %v and %v", seed, told, old.did, new.did)
+		}
+		if !old.speaks && !new.speaks && n.lost == 0 {
+			t.Fatalf("seed %d: nobody speaks: %v and %v", seed, old.did, new.did)
+		}
+		for _, r := range []*router{old, new} {
+			if r.speaks != r.addresses || r.speaks != r.active {
+				t.Fatalf("seed %d: %s speaks %v, has the addresses %v, is active %v", seed, r.name, r.speaks, r.addresses, r.active)
+			}
+		}
+	}
+}
+
+func TestRequest(t *testing.T) {
+	n, old, new := pair()
+	if err := old.Request("switchover", false); err == nil {
+		t.Error("the active router asks itself")
+	}
+	new.unfit = errors.New("not in sync")
+	if err := new.Request("switchover", false); err == nil || err.Error() != "not in sync" {
+		t.Errorf("unfit, it says %v", err)
+	}
+	if err := new.Request("switchover", true); err != nil {
+		t.Error(err)
+	}
+	n.run(5*time.Second, old, new)
+	if old.active || !new.active {
+		t.Errorf("%v and %v", old.did, new.did)
+	}
+}
