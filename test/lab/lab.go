@@ -306,10 +306,10 @@ func Wait(limit time.Duration, condition func() error) error {
 }
 
 // end asks a process to end, so that it ends its children too, and kills it if it
-// does not. Somebody else may be waiting for it.
+// does not. Somebody else may be in cmd.Wait, which is for one caller.
 func end(cmd *exec.Cmd) {
 	_ = cmd.Process.Signal(unix.SIGTERM)
-	go func() { _ = cmd.Wait() }()
+	go func() { _, _ = cmd.Process.Wait() }()
 	err := Wait(5*time.Second, func() error {
 		if cmd.Process.Signal(unix.Signal(0)) == nil {
 			return errors.New("it still runs")
