@@ -28,6 +28,10 @@ const Reals = 3
 // Options of a lab.
 type Options struct {
 	OneArmed bool
+	// Pair has two routers, lb1 and lb2, see pair.go.
+	Pair bool
+	// Clients of a pair's lab; 0: one.
+	Clients int
 	// Mode of the legs; empty: auto.
 	Mode string
 	// MaxFlows sizes the router's tables; 0: 65,536.
@@ -46,12 +50,14 @@ type Options struct {
 type Lab struct {
 	Options
 	Name string
-	Dir  string // files of the router and the servers
+	Dir  string // files of the routers and the servers
+
+	*Router         // the first one
+	Other   *Router // of a pair; else nil
 
 	mu        sync.Mutex
 	processes []*exec.Cmd
 	closers   []io.Closer
-	daemon    *exec.Cmd
 }
 
 // New makes the network and starts nothing. On an error nothing is left.
@@ -67,6 +73,11 @@ func New(o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{Options: o, Name: fmt.Sprintf("tp%d%s", os.Getpid(), filepath.Base(dir)[len("tarpon-lab-"):][:3]), Dir: dir}
+	l.Router = &Router{Host: "router", Dir: dir, lab: l}
+	if o.Pair {
+		l.Router = &Router{Host: "lb1", Dir: filepath.Join(dir, "lb1"), lab: l}
+		l.Other = &Router{Host: "lb2", Dir: filepath.Join(dir, "lb2"), lab: l}
+	}
 	if err := l.build(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -97,8 +108,19 @@ func (l *Lab) Real6(n int) string { return fmt.Sprintf("2001:db8:2::%d", 10+n) }
 // NS is the name of one of the lab's namespaces: client, router, switch, real1...
 func (l *Lab) NS(who string) string { return l.Name + "-" + who }
 
+// Routers are one, or the two of a pair.
+func (l *Lab) Routers() []*Router {
+	if l.Other == nil {
+		return []*Router{l.Router}
+	}
+	return []*Router{l.Router, l.Other}
+}
+
 func (l *Lab) namespaces() []string {
-	list := []string{"client", "router", "switch"}
+	list := append(l.clients(), "switch")
+	for _, r := range l.Routers() {
+		list = append(list, r.Host)
+	}
 	for n := 1; n <= Reals; n++ {
 		list = append(list, fmt.Sprintf("real%d", n))
 	}
@@ -125,18 +147,20 @@ func (l *Lab) build() error {
 			return fmt.Errorf("ip netns add %s: %w: %s", l.NS(who), err, out)
 		}
 	}
-	for _, dir := range []string{"bpf", "run", "state"} {
-		if err := os.Mkdir(filepath.Join(l.Dir, dir), 0o755); err != nil {
+	for _, r := range l.Routers() {
+		if err := r.makeDirs(); err != nil {
 			return err
 		}
-	}
-	if err := unix.Mount("bpf", filepath.Join(l.Dir, "bpf"), "bpf", 0, ""); err != nil {
-		return fmt.Errorf("mount a bpffs: %w", err)
 	}
 	if err := l.links(); err != nil {
 		return err
 	}
-	return os.WriteFile(l.Config(), []byte(l.configuration()), 0o644)
+	for _, r := range l.Routers() {
+		if err := os.WriteFile(r.Config(), []byte(l.configuration()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wire makes a veth pair between two namespaces. A redirect to a veth needs its
@@ -167,8 +191,11 @@ func (l *Lab) links() error {
 			return err
 		}
 	}
-	if l.OneArmed {
+	switch {
+	case l.OneArmed:
 		return l.oneArmed()
+	case l.Pair:
+		return l.pair()
 	}
 	if err := errors.Join(l.wire("router", "wan", "client", "eth0"), l.wire("router", "lan", "switch", "port0")); err != nil {
 		return err
@@ -230,10 +257,10 @@ func (l *Lab) oneArmed() error {
 	return err
 }
 
-// Config is the router's configuration file.
-func (l *Lab) Config() string { return filepath.Join(l.Dir, "tarpon.yaml") }
-
 func (l *Lab) configuration() string {
+	if l.Pair {
+		return l.pairConfiguration()
+	}
 	mode := ""
 	if l.Mode != "" {
 		mode = ", mode: " + l.Mode
@@ -325,10 +352,13 @@ func end(cmd *exec.Cmd) {
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, p := range append(l.processes, l.daemon) {
-		if p != nil {
-			end(p)
+	for _, r := range l.Routers() {
+		if r.daemon != nil {
+			end(r.daemon)
 		}
+	}
+	for _, p := range l.processes {
+		end(p)
 	}
 	for _, c := range l.closers {
 		_ = c.Close()
@@ -337,8 +367,8 @@ func (l *Lab) Close() error {
 	for _, who := range l.namespaces() {
 		_ = exec.Command("ip", "netns", "del", l.NS(who)).Run()
 	}
-	if err := unix.Unmount(filepath.Join(l.Dir, "bpf"), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		errs = append(errs, err)
+	for _, r := range l.Routers() {
+		errs = append(errs, r.unmount())
 	}
 	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
 }

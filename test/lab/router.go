@@ -14,57 +14,123 @@ import (
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
+	"golang.org/x/sys/unix"
 )
 
+// A Router of a lab: a namespace, a directory, and a daemon.
+type Router struct {
+	Host string // its namespace: router; lb1 and lb2 of a pair
+	Dir  string // its bpffs, run and state directories, configuration and log
+
+	lab    *Lab
+	daemon *exec.Cmd
+	own    []string // addresses, of a pair's
+	pin    string   // of its key, likewise
+}
+
+// makeDirs makes what its daemon needs.
+func (r *Router) makeDirs() error {
+	for _, dir := range []string{"", "bpf", "run", "state"} {
+		if err := os.MkdirAll(filepath.Join(r.Dir, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("bpf", filepath.Join(r.Dir, "bpf"), "bpf", 0, ""); err != nil {
+		return fmt.Errorf("mount a bpffs: %w", err)
+	}
+	return nil
+}
+
+// forgetRun empties the run directory, as a boot does.
+func (r *Router) forgetRun() error { return os.RemoveAll(filepath.Join(r.Dir, "run")) }
+
+// dropAddresses leaves an interface with those that its router was given first.
+func (r *Router) dropAddresses(leg string) error {
+	out, err := r.lab.Run(r.Host, "ip", "-j", "addr", "show", "dev", leg)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	var links []struct {
+		Info []struct {
+			Local     string `json:"local"`
+			PrefixLen int    `json:"prefixlen"`
+			Scope     string `json:"scope"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal([]byte(out), &links); err != nil {
+		return err
+	}
+	for _, a := range links[0].Info {
+		if a.Scope == "link" || slices.Contains(r.own, a.Local) {
+			continue
+		}
+		if err := r.lab.script(fmt.Sprintf("%s ip addr del %s/%d dev %s", r.Host, a.Local, a.PrefixLen, leg)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Router) unmount() error {
+	err := unix.Unmount(filepath.Join(r.Dir, "bpf"), unix.MNT_DETACH)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // it was not mounted
+		return nil
+	}
+	return err
+}
+
+// Config is the router's configuration file.
+func (r *Router) Config() string { return filepath.Join(r.Dir, "tarpon.yaml") }
+
 // socket is tarpond's.
-func (l *Lab) socket() string { return filepath.Join(l.Dir, "run", "tarpond.sock") }
+func (r *Router) socket() string { return filepath.Join(r.Dir, "run", "tarpond.sock") }
 
 // LogFile is where the daemon's log goes, of all its lives.
-func (l *Lab) LogFile() string { return filepath.Join(l.Dir, "tarpond.log") }
+func (r *Router) LogFile() string { return filepath.Join(r.Dir, "tarpond.log") }
 
 // DaemonCommand is how the router's daemon is run.
-func (l *Lab) DaemonCommand() *exec.Cmd {
-	return l.Command("router", append(slices.Clone(l.Wrap), cmp.Or(l.Daemon, filepath.Join(l.Bin, "tarpond")), "--config", l.Config(),
-		"--run-dir", filepath.Join(l.Dir, "run"), "--state-dir", filepath.Join(l.Dir, "state"),
-		"--bpffs", filepath.Join(l.Dir, "bpf"), "--log-level", "debug")...)
+func (r *Router) DaemonCommand() *exec.Cmd {
+	return r.lab.Command(r.Host, append(slices.Clone(r.lab.Wrap), cmp.Or(r.lab.Daemon, filepath.Join(r.lab.Bin, "tarpond")), "--config", r.Config(),
+		"--run-dir", filepath.Join(r.Dir, "run"), "--state-dir", filepath.Join(r.Dir, "state"),
+		"--bpffs", filepath.Join(r.Dir, "bpf"), "--log-level", "debug")...)
 }
 
 // StartDaemon starts tarpond and waits until it answers.
-func (l *Lab) StartDaemon() error {
-	log, err := os.OpenFile(l.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+func (r *Router) StartDaemon() error {
+	log, err := os.OpenFile(r.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := l.DaemonCommand()
+	cmd := r.DaemonCommand()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	l.daemon = cmd
-	l.mu.Unlock()
+	r.lab.mu.Lock()
+	r.daemon = cmd
+	r.lab.mu.Unlock()
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	return Wait(60*time.Second, func() error {
 		select {
 		case err := <-exited:
 			exited <- err
-			text, _ := os.ReadFile(l.LogFile())
+			text, _ := os.ReadFile(r.LogFile())
 			return fmt.Errorf("tarpond ended (%w):\n%s", err, text)
 		default:
 		}
-		_, err := l.Status()
+		_, err := r.Status()
 		return err
 	})
 }
 
 // KillDaemon sends the daemon a signal and waits until it is gone.
-func (l *Lab) KillDaemon(signal syscall.Signal) error {
-	l.mu.Lock()
-	cmd := l.daemon
-	l.daemon = nil
-	l.mu.Unlock()
+func (r *Router) KillDaemon(signal syscall.Signal) error {
+	r.lab.mu.Lock()
+	cmd := r.daemon
+	r.daemon = nil
+	r.lab.mu.Unlock()
 	if cmd == nil {
 		return errors.New("no daemon runs")
 	}
@@ -80,17 +146,17 @@ func (l *Lab) KillDaemon(signal syscall.Signal) error {
 }
 
 // DaemonPID is the daemon's process id.
-func (l *Lab) DaemonPID() int { return l.daemon.Process.Pid }
+func (r *Router) DaemonPID() int { return r.daemon.Process.Pid }
 
 // Lbctl runs lbctl and returns what it printed.
-func (l *Lab) Lbctl(args ...string) (string, error) {
-	out, err := exec.Command(filepath.Join(l.Bin, "lbctl"), append([]string{"--socket", l.socket()}, args...)...).CombinedOutput()
+func (r *Router) Lbctl(args ...string) (string, error) {
+	out, err := exec.Command(filepath.Join(r.lab.Bin, "lbctl"), append([]string{"--socket", r.socket()}, args...)...).CombinedOutput()
 	return string(out), err
 }
 
 // MustLbctl is Lbctl with its output in the error.
-func (l *Lab) MustLbctl(args ...string) (string, error) {
-	out, err := l.Lbctl(args...)
+func (r *Router) MustLbctl(args ...string) (string, error) {
+	out, err := r.Lbctl(args...)
 	if err != nil {
 		return out, fmt.Errorf("lbctl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
@@ -98,8 +164,8 @@ func (l *Lab) MustLbctl(args ...string) (string, error) {
 }
 
 // Status is the router's.
-func (l *Lab) Status() (s api.Status, err error) {
-	out, err := exec.Command(filepath.Join(l.Bin, "lbctl"), "--socket", l.socket(), "status", "-o", "json").Output()
+func (r *Router) Status() (s api.Status, err error) {
+	out, err := exec.Command(filepath.Join(r.lab.Bin, "lbctl"), "--socket", r.socket(), "status", "-o", "json").Output()
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1 && len(out) > 0) {
 		return s, fmt.Errorf("lbctl status: %w: %s", err, out)
@@ -108,8 +174,8 @@ func (l *Lab) Status() (s api.Status, err error) {
 }
 
 // Vips lists the router's.
-func (l *Lab) Vips() (vips []api.Vip, err error) {
-	out, err := l.MustLbctl("vips", "-o", "json")
+func (r *Router) Vips() (vips []api.Vip, err error) {
+	out, err := r.MustLbctl("vips", "-o", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +183,9 @@ func (l *Lab) Vips() (vips []api.Vip, err error) {
 }
 
 // WaitUp waits until a vip has so many usable reals.
-func (l *Lab) WaitUp(vip string, reals int) error {
+func (r *Router) WaitUp(vip string, reals int) error {
 	return Wait(30*time.Second, func() error {
-		vips, err := l.Vips()
+		vips, err := r.Vips()
 		if err != nil {
 			return err
 		}
