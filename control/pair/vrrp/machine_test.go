@@ -1,0 +1,692 @@
+package vrrp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	ms   = time.Millisecond
+	boot = 100 * time.Second // when the machines of these tests start
+)
+
+var floating = []netip.Addr{netip.MustParseAddr("10.0.0.254"), netip.MustParseAddr("fe80::254")}
+
+// tarpon is one of two Tarpons over two links; who has the higher addresses is the other.
+func tarpon(change ...func(*Config)) Config {
+	c := Config{
+		VRID: 77, Version: 3, Advert: 100 * ms, Priority: 150, Advertise: floating,
+		Links: []Link{
+			{"hb", netip.MustParseAddr("172.31.0.1"), netip.MustParseAddr("172.31.0.2")},
+			{"lan", netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2")},
+		},
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	if err := c.Validate(); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// foreign has a keepalived or the like on the other side.
+func foreign(change ...func(*Config)) Config {
+	return tarpon(append([]func(*Config){func(c *Config) {
+		c.Peer, c.Transport, c.Links = Foreign, Multicast, c.Links[:1]
+		c.Links = []Link{{Interface: "hb", Own: c.Links[0].Own}}
+	}}, change...)...)
+}
+
+func preempt(c *Config)  { c.Preempt = true }
+func version2(c *Config) { c.Version, c.Advert = 2, time.Second }
+
+// A driver drives a machine by hand.
+type driver struct {
+	t   *testing.T
+	m   *Machine
+	now Instant
+	out Output // of all inputs since the last look
+}
+
+func drive(t *testing.T, c Config, start Start) *driver {
+	if start.Facts.CarrierSince == 0 {
+		start.Facts.CarrierSince = 1
+	}
+	return &driver{t: t, m: New(c, start, boot), now: boot}
+}
+
+// settledStart is a router that was up before: no probe, no settling.
+var settledStart = Start{Settled: true}
+
+func (d *driver) take(o Output) {
+	d.out.Events = append(d.out.Events, o.Events...)
+	if o.SetLease {
+		d.out.SetLease, d.out.Lease = true, o.Lease
+	}
+	if o.Send {
+		d.out.Send, d.out.Priority = true, o.Priority
+		d.take(d.m.Sent(d.now, 1))
+	}
+}
+
+func (d *driver) advert(priority uint8) Heard {
+	link := d.m.c.Links[0]
+	from := link.Peer
+	if !from.IsValid() {
+		from = netip.MustParseAddr("172.31.0.2")
+	}
+	return Heard{Link: 0, From: from, Advert: d.m.c.advert(link, priority)}
+}
+
+func (d *driver) hear(priority uint8) *driver {
+	d.take(d.m.Hear(d.now, d.advert(priority)))
+	return d
+}
+
+func (d *driver) facts(change func(*Facts)) *driver {
+	f := d.m.facts
+	change(&f)
+	d.take(d.m.SetFacts(d.now, f))
+	return d
+}
+
+// until lets the time go by; every timer acts when it is due.
+func (d *driver) until(at Instant) *driver {
+	for next := d.m.Next(); next <= at; next = d.m.Next() {
+		d.now = max(d.now, next)
+		d.take(d.m.Expired(d.now))
+	}
+	d.now = at
+	return d
+}
+
+func (d *driver) after(time time.Duration) *driver { return d.until(d.now + time) }
+
+// active brings it there.
+func (d *driver) active() *driver {
+	d.t.Helper()
+	d.take(d.m.Take(d.now, "test"))
+	d.after(d.m.c.Advert + 1)
+	d.out = Output{}
+	d.is(Active)
+	return d
+}
+
+func (d *driver) is(role Role) *driver {
+	d.t.Helper()
+	if got := d.m.State(); got.Role != role {
+		d.t.Fatalf("at %s: %s (%s), want %s", d.now-boot, got.Role, got.Why, role)
+	}
+	return d
+}
+
+// sends checks what was sent last since the last look: -1 for nothing.
+func (d *driver) sends(priority int) *driver {
+	d.t.Helper()
+	got := -1
+	if d.out.Send {
+		got = int(d.out.Priority)
+	}
+	if got != priority {
+		d.t.Fatalf("at %s: sent %d, want %d", d.now-boot, got, priority)
+	}
+	d.out.Send = false
+	return d
+}
+
+func (d *driver) tells(kinds ...Kind) *driver {
+	d.t.Helper()
+	var got []Kind
+	for _, e := range d.out.Events {
+		got = append(got, e.Kind)
+	}
+	if !slices.Equal(got, kinds) {
+		d.t.Fatalf("at %s: events %q, want %q", d.now-boot, d.out.Events, kinds)
+	}
+	d.out.Events = nil
+	return d
+}
+
+// RFC 9568 sections 6.4.1 to 6.4.3, and 6.4 of RFC 3768.
+func TestTransitions(t *testing.T) {
+	// 150 against who has the higher address.
+	for _, c := range []struct {
+		name    string
+		config  Config
+		role    Role
+		hears   uint8
+		becomes Role
+		sends   int
+		due     time.Duration // of the timer, from when the advert came
+	}{
+		{"standby, higher", foreign(preempt), Standby, 200, Standby, -1, 300*ms + 100*ms*106/256},
+		{"standby, lower, no preempt", foreign(), Standby, 100, Standby, -1, 300*ms + 100*ms*106/256},
+		{"standby, lower, preempt: left to expire", foreign(preempt), Standby, 100, Standby, -1, 300*ms + 100*ms*106/256 - 50*ms},
+		{"standby, goodbye: skew time", foreign(preempt), Standby, 0, Standby, -1, 100 * ms * 106 / 256},
+		{"standby, owner", foreign(preempt), Standby, 255, Standby, -1, 300*ms + 100*ms*106/256},
+		{"standby, equal, higher address", foreign(preempt), Standby, 150, Standby, -1, 300*ms + 100*ms*106/256},
+		{"standby, version 2", foreign(version2), Standby, 200, Standby, -1, 3*time.Second + time.Second*106/256},
+		{"standby, version 2, goodbye", foreign(version2), Standby, 0, Standby, -1, time.Second * 106 / 256},
+		{"active, higher", foreign(), Active, 200, Standby, -1, 300*ms + 100*ms*106/256},
+		{"active, owner", foreign(), Active, 255, Standby, -1, 300*ms + 100*ms*106/256},
+		{"active, equal, higher address", foreign(), Active, 150, Standby, -1, 300*ms + 100*ms*106/256},
+		{"active, lower: answered, timer as it was", foreign(), Active, 100, Active, 150, 50 * ms},
+		{"active, lower, version 2: discarded", foreign(version2), Active, 100, Active, -1, 950 * ms},
+		{"active, goodbye: an advert, timer anew", foreign(), Active, 0, Active, 150, 100 * ms},
+		{"tarpon standby never preempts by itself", tarpon(preempt), Standby, 100, Standby, -1, 300*ms + 100*ms*106/256},
+		{"tarpon active, higher", tarpon(), Active, 200, Standby, -1, 300*ms + 100*ms*106/256},
+		{"tarpon active, lower", tarpon(), Active, 100, Active, 150, 50 * ms},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := drive(t, c.config, settledStart)
+			if c.role == Active {
+				d.active()
+			}
+			d.after(50*ms - d.now%ms).hear(c.hears).is(c.becomes).sends(c.sends)
+			if got := d.m.due - d.now; got != c.due {
+				t.Errorf("the timer ends in %s, want %s", got, c.due)
+			}
+			if lease := d.m.State().Lease; c.becomes == Standby && lease != 0 {
+				t.Errorf("a standby has a lease until %s", lease)
+			}
+		})
+	}
+}
+
+func TestTakeover(t *testing.T) {
+	d := drive(t, tarpon(), settledStart)
+	down := 300*ms + 100*ms*106/256
+	d.until(boot + down - 1).is(Standby).sends(-1)
+	d.until(boot + down).is(Active).sends(150).tells(BecameActive)
+	if s := d.m.State(); s.Term != 1 || s.Announces != 1 || s.Since != boot+down {
+		t.Errorf("%+v", s)
+	}
+	d.after(100*ms - 1).sends(-1).after(1).sends(150)
+}
+
+// With equal priorities both routers must come to the same winner, on every link.
+func TestEqualPriorities(t *testing.T) {
+	c := tarpon(func(c *Config) { // on the second link the addresses are the other way round
+		c.Links[1].Own, c.Links[1].Peer = c.Links[1].Peer, c.Links[1].Own
+	})
+	for link := range c.Links {
+		d := drive(t, c, settledStart).active()
+		h := Heard{Link: link, From: c.Links[link].Peer, Advert: c.advert(c.Links[link], 150)}
+		d.take(d.m.Hear(d.now, h))
+		d.is(Standby)
+	}
+}
+
+// A standby counts in the active router's intervals, in version 3 only.
+func TestLearnedInterval(t *testing.T) {
+	d := drive(t, foreign(), settledStart)
+	h := d.advert(200)
+	h.Advert.Interval = time.Second
+	d.take(d.m.Hear(d.now, h))
+	if got, want := d.m.due-d.now, 3*time.Second+time.Second*106/256; got != want {
+		t.Errorf("patience of %s, want %s", got, want)
+	}
+	d = drive(t, foreign(version2), settledStart)
+	h = d.advert(200)
+	h.Advert.Interval = 2 * time.Second
+	d.take(d.m.Hear(d.now, h))
+	d.tells(Conflict)
+	if d.m.State().Counters.Ignored != 1 {
+		t.Error("another interval was heeded in version 2")
+	}
+}
+
+func TestStrangers(t *testing.T) {
+	password := func(c *Config) { version2(c); c.V2Password = "secret" }
+	for _, c := range []struct {
+		name   string
+		config Config
+		change func(*Heard)
+		obeyed bool
+		told   bool
+	}{
+		{"the peer", tarpon(), func(*Heard) {}, true, false},
+		{"another source", tarpon(), func(h *Heard) { h.From = netip.MustParseAddr("172.31.0.9") }, false, true},
+		{"our own address", foreign(), func(h *Heard) { h.From = netip.MustParseAddr("172.31.0.1") }, false, true},
+		{"any source of a foreign peer", foreign(), func(h *Heard) { h.From = netip.MustParseAddr("172.31.0.9") }, true, false},
+		{"another version", foreign(), func(h *Heard) { h.Advert.Version = 2 }, false, true},
+		{"another list: obeyed, or there were two", foreign(), func(h *Heard) { h.Advert.Addresses = floating[:0] }, true, true},
+		{"an owner among Tarpons", tarpon(), func(h *Heard) { h.Advert.Priority = 255 }, false, true},
+		{"no password", foreign(password), func(h *Heard) { h.Advert.AuthType = authNone }, false, true},
+		{"another password", foreign(password), func(h *Heard) { h.Advert.Password[0] = 'S' }, false, true},
+		{"a password and none of ours", foreign(version2), func(h *Heard) { h.Advert.AuthType = authPassword }, false, true},
+		{"the password", foreign(password), func(*Heard) {}, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := drive(t, c.config, settledStart).active()
+			h := d.advert(200)
+			c.change(&h)
+			d.take(d.m.Hear(d.now, h))
+			if got := d.m.State().Role == Standby; got != c.obeyed {
+				t.Errorf("obeyed: %t", got)
+			}
+			told := slices.ContainsFunc(d.out.Events, func(e Event) bool { return e.Kind == Conflict })
+			if told != c.told {
+				t.Errorf("told: %t: %v", told, d.out.Events)
+			}
+			d.out = Output{}
+			d.take(d.m.Hear(d.now+30*time.Second, h))
+			if slices.ContainsFunc(d.out.Events, func(e Event) bool { return e.Kind == Conflict }) {
+				t.Error("told again within a minute")
+			}
+		})
+	}
+}
+
+// Before the first takeover a stranger with our VRID keeps us standby; later not.
+func TestStrangerBeforeTheFirstTakeover(t *testing.T) {
+	for _, start := range []Start{{}, settledStart} {
+		d := drive(t, tarpon(), start)
+		for range 10 {
+			h := d.advert(100)
+			h.From = netip.MustParseAddr("172.31.0.9")
+			d.take(d.m.Hear(d.now, h))
+			d.after(100 * ms)
+		}
+		s := d.m.State()
+		if want := start.Settled; (s.Role == Active) != want || s.Probe {
+			t.Errorf("settled %t: %s, %s", start.Settled, s.Role, s.Why)
+		}
+	}
+}
+
+func TestFirstTakeover(t *testing.T) {
+	c := tarpon(func(c *Config) { c.Settle = 5 * time.Second })
+	d := drive(t, c, Start{Facts: Facts{CarrierSince: boot + 1}})
+	d.until(boot + 5*time.Second).is(Standby)
+	if d.m.State().Probe {
+		t.Fatal("it probes before the legs have settled")
+	}
+	d.after(1)
+	if !d.m.State().Probe {
+		t.Fatal("it does not probe")
+	}
+	d.after(time.Hour).is(Standby).sends(-1)
+	d.take(d.m.Probed(d.now, "10.0.0.254 is at 02:00:00:00:00:01"))
+	d.is(Standby).tells(ProbeAnswered)
+	d.after(d.m.activeDown())
+	if !d.m.State().Probe {
+		t.Fatal("it does not probe again")
+	}
+	d.hear(100)
+	if d.m.State().Probe {
+		t.Fatal("it probes although the peer is active")
+	}
+	d.take(d.m.Probed(d.now, "")) // too late
+	d.is(Standby).after(d.m.activeDown())
+	d.take(d.m.Probed(d.now, ""))
+	d.after(0).is(Active).sends(150)
+	// The next takeover asks nobody.
+	d.hear(200).is(Standby).after(d.m.activeDown()).is(Active)
+
+	t.Run("no carrier", func(t *testing.T) {
+		d := drive(t, c, Start{})
+		d.facts(func(f *Facts) { f.CarrierSince = 0 }).after(time.Hour)
+		if s := d.m.State(); s.Probe || s.Role != Standby {
+			t.Fatalf("%+v", s)
+		}
+		d.facts(func(f *Facts) { f.CarrierSince = d.now }).after(6 * time.Second)
+		if !d.m.State().Probe {
+			t.Fatal("it does not probe")
+		}
+	})
+	t.Run("goodbye", func(t *testing.T) {
+		d := drive(t, c, Start{}).hear(100).hear(0)
+		d.after(100 * ms * 106 / 256).is(Active)
+	})
+}
+
+func TestStartWithLease(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lease Instant
+		hears int // before the first Expired
+		is    Role
+	}{
+		{"none", 0, -1, Standby},
+		{"ended", boot - 1, -1, Standby},
+		{"held", boot + ms, -1, Active},
+		{"open", Open, -1, Active},
+		{"open, a better advert", Open, 200, Standby},
+		{"open, a losing advert", Open, 100, Active},
+	} {
+		d := drive(t, tarpon(func(c *Config) { c.Settle = time.Hour }), Start{Lease: c.lease})
+		if c.hears >= 0 {
+			d.hear(uint8(c.hears))
+		}
+		d.take(d.m.Expired(d.now))
+		if got := d.m.State().Role; got != c.is {
+			t.Errorf("%s: %s", c.name, got)
+		}
+		if c.is == Active {
+			d.sends(150)
+			if d.out.Lease != boot+300*ms {
+				t.Errorf("%s: lease until %s", c.name, d.out.Lease)
+			}
+		} else if c.lease != 0 && (!d.out.SetLease || d.out.Lease != 0) {
+			t.Errorf("%s: the lease goes on", c.name)
+		}
+	}
+}
+
+func TestLease(t *testing.T) {
+	d := drive(t, tarpon(), settledStart)
+	d.facts(func(f *Facts) { f.Peer.Linked = true })
+	o := d.m.Take(d.now, "test")
+	if o.SetLease {
+		t.Fatal("a lease before an advert went out")
+	}
+	if o = d.m.Sent(d.now, 0); o.SetLease || len(o.Events) != 1 || o.Events[0].Kind != NotSent {
+		t.Fatalf("no link took the advert: %+v", o)
+	}
+	if o = d.m.Sent(d.now, 1); o.Lease != d.now+300*ms {
+		t.Fatalf("lease until %s at %s", o.Lease, d.now)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Facts)
+		open   bool
+	}{
+		{"the peer is linked", func(f *Facts) {}, false},
+		{"held", func(f *Facts) { f.Hold = true }, true},
+		{"no more", func(f *Facts) { f.Hold = false }, false},
+		{"the link died, not yet silent", func(f *Facts) { f.Peer.Linked = false }, false},
+	} {
+		d.facts(c.change).after(100 * ms)
+		if got := d.m.State().Lease == Open; got != c.open {
+			t.Errorf("%s: open is %t", c.name, got)
+		}
+	}
+	if d.after(400 * ms); d.m.State().Lease != Open {
+		t.Error("silent for Active_Down: not open")
+	}
+	d.hear(100)
+	if lease := d.m.State().Lease; lease != d.now+300*ms {
+		t.Errorf("heard again: lease until %s at %s", lease, d.now)
+	}
+	d.take(d.m.Yield(d.now, "test", false))
+	if !d.out.SetLease || d.out.Lease != 0 {
+		t.Error("the lease goes on after a yield")
+	}
+
+	d = drive(t, foreign(), settledStart).active().after(time.Hour)
+	if lease := d.m.State().Lease; lease == Open {
+		t.Error("open although a foreign standby may be there")
+	}
+}
+
+// Who wakes up late has heard the adverts first.
+func TestLateWake(t *testing.T) {
+	t.Run("standby", func(t *testing.T) {
+		d := drive(t, tarpon(), settledStart).hear(200)
+		d.now += 30 * time.Second
+		d.hear(200)
+		d.take(d.m.Expired(d.now))
+		d.is(Standby).sends(-1)
+	})
+	for _, linked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("active, linked %t", linked), func(t *testing.T) {
+			d := drive(t, tarpon(), settledStart).active()
+			d.facts(func(f *Facts) { f.Peer = Peer{Linked: linked, Priority: 100} }).after(200 * ms)
+			d.out = Output{}
+			d.now += 30 * time.Second
+			d.hear(100) // of the peer, which has taken over
+			d.take(d.m.Expired(d.now))
+			d.is(Standby).sends(-1)
+			if d.m.State().Lease != 0 {
+				t.Error("the lease goes on")
+			}
+		})
+	}
+	t.Run("active, and nobody took over", func(t *testing.T) {
+		d := drive(t, tarpon(), settledStart).active()
+		d.now += 30 * time.Second
+		d.take(d.m.Expired(d.now))
+		d.is(Active).sends(150)
+		if got := d.m.State().Counters.Late; got != 1 {
+			t.Errorf("%d late", got)
+		}
+	})
+	t.Run("a foreign peer that is to be preempted", func(t *testing.T) {
+		d := drive(t, foreign(preempt), settledStart).active()
+		d.now += 30 * time.Second
+		d.hear(100).is(Active)
+	})
+}
+
+func TestLosingAdverts(t *testing.T) {
+	d := drive(t, tarpon(), settledStart).active().after(50 * ms)
+	announces := d.m.State().Announces
+	d.out = Output{}
+	d.hear(100).sends(150).tells(SplitBrain)
+	d.hear(100).sends(-1) // within 10 ms: both may believe to win
+	d.now += answerGap
+	d.hear(100).sends(150)
+	if got := d.m.State().Announces - announces; got != 1 {
+		t.Errorf("announced %d times", got)
+	}
+	d.after(time.Second)
+	d.hear(100).tells()
+	if got := d.m.State().Announces - announces; got != 2 {
+		t.Errorf("announced %d times after a second", got)
+	}
+
+	d = drive(t, foreign(version2), settledStart).active().after(500 * ms)
+	announces = d.m.State().Announces
+	d.out = Output{}
+	d.hear(100).sends(-1)
+	if got := d.m.State().Announces - announces; got != 1 {
+		t.Errorf("version 2: announced %d times", got)
+	}
+}
+
+func TestPreemptForeign(t *testing.T) {
+	hearFor := func(d *driver, time time.Duration) {
+		for end := d.now + time; d.now < end && d.m.State().Role == Standby; d.after(100 * ms) {
+			d.hear(100)
+		}
+	}
+	d := drive(t, foreign(preempt), settledStart)
+	hearFor(d, time.Second)
+	d.is(Active)
+	d = drive(t, foreign(), settledStart)
+	hearFor(d, time.Hour)
+	d.is(Standby)
+	d = drive(t, foreign(preempt, func(c *Config) { c.PreemptDelay = 10 * time.Second }), settledStart)
+	hearFor(d, 10*time.Second)
+	d.is(Standby)
+	hearFor(d, time.Second)
+	d.is(Active)
+	for name, change := range map[string]func(*Facts){
+		"fault": func(f *Facts) { f.Fault = "leg wan" },
+		"hold":  func(f *Facts) { f.Hold = true },
+		"low":   func(f *Facts) { f.Priority = 50 },
+	} {
+		d = drive(t, foreign(preempt), settledStart).facts(change)
+		hearFor(d, time.Minute)
+		if d.m.State().Role != Standby {
+			t.Errorf("%s: preempts", name)
+		}
+	}
+}
+
+// Decision by decision: what an active router does about its service.
+func TestJudge(t *testing.T) {
+	all := []health{whole, degraded, faulted, silent}
+	names := []string{"whole", "degraded", "faulted", "silent"}
+	for _, preempt := range []bool{false, true} {
+		for _, inSync := range []bool{false, true} {
+			for _, own := range all[:3] {
+				for _, peer := range all {
+					for _, better := range []bool{false, true} {
+						want := keep
+						switch there := peer == whole || peer == degraded; {
+						case own == faulted && there:
+							want = give
+						case own == faulted:
+							want = suffer
+						case there && better && (own == degraded || preempt) && inSync:
+							want = give
+						case there && better && (own == degraded || preempt):
+							want = blocked
+						}
+						if got := judge(preempt, inSync, own, peer, better); got != want {
+							t.Errorf("preempt %t, in sync %t, active %s, peer %s, better %t: %d, want %d",
+								preempt, inSync, names[own], names[peer], better, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestHandOver(t *testing.T) {
+	fit := Facts{CarrierSince: 1, Peer: Peer{Linked: true, Priority: 100}}
+	for _, c := range []struct {
+		name   string
+		config Config
+		change func(*Facts)
+		gives  bool
+		kept   string
+		told   []Kind
+	}{
+		{"both whole, the active one is better", tarpon(preempt), func(f *Facts) {}, false, "", nil},
+		{"both whole, the peer is better", tarpon(), func(f *Facts) { f.Peer.Priority = 200 }, false, "", nil},
+		{"preempt", tarpon(preempt), func(f *Facts) { f.Peer.Priority = 200 }, true, "", nil},
+		{"preempt, not in sync", tarpon(preempt), func(f *Facts) { f.Peer.Priority, f.Peer.Behind = 200, "bulk copy" }, false, "not in sync: bulk copy", nil},
+		{"degraded", tarpon(), func(f *Facts) { f.Priority = 90 }, true, "", nil},
+		{"degraded, still better", tarpon(), func(f *Facts) { f.Priority = 120 }, false, "", nil},
+		{"degraded, not in sync", tarpon(), func(f *Facts) { f.Priority, f.Peer.Behind = 90, "x" }, false, "not in sync: x", nil},
+		{"degraded, held", tarpon(), func(f *Facts) { f.Priority, f.Hold = 90, true }, false, "held", nil},
+		{"degraded, the peer held", tarpon(), func(f *Facts) { f.Priority, f.Peer.Hold = 90, true }, false, "the peer is held", nil},
+		{"degraded, the peer faulted", tarpon(), func(f *Facts) { f.Priority, f.Peer.Fault = 90, true }, false, "", nil},
+		{"degraded, the peer silent", tarpon(), func(f *Facts) { f.Priority, f.Peer.Linked = 90, false }, false, "", nil},
+		{"fault", tarpon(), func(f *Facts) { f.Fault, f.Peer.Behind = "leg wan", "x" }, true, "", nil},
+		{"fault, the peer faulted", tarpon(), func(f *Facts) { f.Fault, f.Peer.Fault = "leg wan", true }, false, "the peer is faulted too", []Kind{ActiveWithFault}},
+		{"fault, the peer silent", tarpon(), func(f *Facts) { f.Fault, f.Peer.Linked = "leg wan", false }, false, "the peer is silent", []Kind{ActiveWithFault}},
+	} {
+		d := drive(t, c.config, Start{Settled: true, Facts: fit}).active()
+		d.facts(c.change).after(time.Second)
+		if s := d.m.State(); s.Role != Active || s.HandOver != c.gives || s.Kept != c.kept {
+			t.Errorf("%s: hand over %t, kept %q", c.name, s.HandOver, s.Kept)
+		}
+		d.tells(c.told...)
+	}
+
+	d := drive(t, tarpon(preempt, func(c *Config) { c.PreemptDelay = 10 * time.Second }), Start{Settled: true, Facts: fit}).active()
+	d.facts(func(f *Facts) { f.Peer.Priority = 200 }).after(10*time.Second - 1)
+	if s := d.m.State(); s.HandOver {
+		t.Error("the delay was not waited for")
+	}
+	if d.after(1); !d.m.State().HandOver {
+		t.Error("the delay does not end")
+	}
+	d.facts(func(f *Facts) { f.Peer.Behind = "digest differs" }).after(closedFor - 11*time.Second).tells().after(11 * time.Second)
+	if d.tells(GateClosed).after(time.Hour).tells(); !strings.Contains(d.m.State().Kept, "digest differs") {
+		t.Error(d.m.State().Kept)
+	}
+	// Done: the peer takes, and this router is a standby without a word on the wire.
+	d.facts(func(f *Facts) { f.Peer.Behind = "" })
+	d.out = Output{}
+	d.take(d.m.Yield(d.now, "switchover", false))
+	if d.is(Standby).sends(-1); d.m.State().HandOver {
+		t.Error("a standby hands over")
+	}
+}
+
+// Adverts that the peer sent before it yielded do not undo a switchover.
+func TestTakeIsNotUndone(t *testing.T) {
+	d := drive(t, tarpon(func(c *Config) { c.Priority = 100 }), settledStart).hear(150)
+	d.take(d.m.Take(d.now, "switchover"))
+	d.hear(150).is(Active).after(100 * ms).hear(150).is(Standby)
+}
+
+func TestFaults(t *testing.T) {
+	t.Run("a foreign peer is told", func(t *testing.T) {
+		d := drive(t, foreign(), settledStart).active()
+		fault := func(f *Facts) { f.Fault = "leg wan" }
+		d.facts(fault).is(Standby).sends(0)
+		// It is not there: a half-dead router beats none.
+		d.after(d.m.activeDown()).is(Active).sends(1).tells(BecameStandby, BecameActive, ActiveWithFault)
+		d.facts(fault).is(Active)
+	})
+	t.Run("a weight is only advertised", func(t *testing.T) {
+		d := drive(t, foreign(), settledStart).active().facts(func(f *Facts) { f.Priority = 90 })
+		d.after(100 * ms).is(Active).sends(90)
+	})
+	t.Run("a foreign peer is not heard without carrier", func(t *testing.T) {
+		d := drive(t, foreign(), settledStart).active()
+		d.facts(func(f *Facts) { f.Deaf = true }).is(Standby).sends(-1).after(time.Hour).is(Standby)
+		d.facts(func(f *Facts) { f.Deaf = false }).after(d.m.activeDown() - 1).is(Standby).after(1).is(Active)
+	})
+	t.Run("a standby leaves it to a fit peer", func(t *testing.T) {
+		d := drive(t, tarpon(), settledStart).facts(func(f *Facts) { f.Fault, f.Peer.Linked = "leg wan", true })
+		d.after(time.Hour).is(Standby).facts(func(f *Facts) { f.Peer.Linked = false })
+		d.after(time.Second).is(Active)
+	})
+}
+
+func TestHold(t *testing.T) {
+	d := drive(t, tarpon(), settledStart).facts(func(f *Facts) { f.Hold = true })
+	d.after(time.Hour).is(Standby).hear(0).after(time.Hour).is(Standby)
+	d.facts(func(f *Facts) { f.Hold = false }).after(time.Second).is(Active)
+	// Two are worse than a broken hold.
+	d.facts(func(f *Facts) { f.Hold = true }).hear(200).is(Standby)
+}
+
+func TestWithoutFlows(t *testing.T) {
+	behind := Facts{Peer: Peer{Behind: "bulk copy"}}
+	drive(t, tarpon(), Start{Settled: true, Facts: behind}).after(time.Second).is(Active).tells(BecameActive, TakeoverWithoutFlows)
+	drive(t, tarpon(), Start{Settled: true, Facts: behind}).hear(100).hear(0).after(100*ms).is(Active).tells(BecameActive, TakeoverWithoutFlows)
+	drive(t, tarpon(), settledStart).after(time.Second).is(Active).tells(BecameActive)
+}
+
+// While the TLS link lives, the wire alone moves nothing.
+func TestForged(t *testing.T) {
+	linked := Start{Settled: true, Facts: Facts{Peer: Peer{Linked: true, Priority: 100}}}
+	d := drive(t, tarpon(), linked).active()
+	d.hear(254).is(Active).sends(-1).after(time.Second).tells(Forged)
+	d.hear(0).is(Active)
+	d.out = Output{}
+	d.after(2 * time.Second).tells() // once a minute
+	// The peer says it: now it counts, by either way.
+	d.take(d.m.Said(d.now, 200, 100*ms))
+	d.is(Standby)
+
+	d = drive(t, tarpon(), linked)
+	d.take(d.m.Said(d.now, 200, 100*ms))
+	for range 30 { // a slow TLS link
+		d.after(100 * ms).hear(200)
+	}
+	d.is(Standby)
+	d.hear(0).after(300 * ms).is(Standby) // a forged goodbye
+	d.take(d.m.Said(d.now, 0, 100*ms))
+	d.after(100 * ms).is(Active)
+
+	// The wire may be faster than the TLS link: no event.
+	d = drive(t, tarpon(), linked)
+	d.hear(200).after(50 * ms)
+	d.take(d.m.Said(d.now, 200, 100*ms))
+	d.after(100 * ms)
+	d.take(d.m.Said(d.now, 200, 100*ms))
+	d.out.Events = nil
+	for range 20 {
+		d.hear(200)
+		d.take(d.m.Said(d.now, 200, 100*ms))
+		d.after(100 * ms)
+	}
+	d.is(Standby).tells()
+	// Without it, the wire is believed.
+	d = drive(t, tarpon(), settledStart).active().hear(254).is(Standby)
+}
