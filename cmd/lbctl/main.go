@@ -100,7 +100,7 @@ func newApp() *cli.App {
 		drain(), undrain(), disable(), enable(),
 		vips(), status(), flows(), stats(), events(), explain(), doctor(),
 		plan(), apply(), confirm(), reload(), restart(), export(), history(), diff(), rollback(),
-		completion(),
+		keygen(), completion(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, "lbctl", version.String())
 			return nil
