@@ -200,6 +200,30 @@ enum flow_flag {
 	FLOW_GENERATION = 1 << 6, /* toggled when a SYN opens the entry again */
 };
 
+/* A flow that comes from elsewhere: see put.h. Go fills it, the program answers. */
+struct flow_put {
+	struct address client;
+	__u64 value;  /* as in a slot; after: what the entry has */
+	__u64 before; /* after: what the entry had; 0: there was none */
+	__be16 client_port;
+	__u8 v6;
+	__u8 used; /* 0 ends a batch */
+	__u16 result;
+	__u8 evicted; /* another flow gave way */
+	__u8 pad;
+};
+
+/* How many go in one batch: some 20 us, in which a CPU does nothing else. */
+#define FLOW_PUTS 128
+
+enum put_result {
+	PUT_INSERTED,
+	PUT_MERGED,  /* with the entry that was there */
+	PUT_KEPT,    /* the entry that is there says as much or more */
+	PUT_FULL,    /* no slot */
+	PUT_REFUSED, /* no such backend, or not one for this flow */
+};
+
 enum timeout {
 	TIMEOUT_HANDSHAKE,
 	TIMEOUT_ESTABLISHED,

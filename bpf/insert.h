@@ -267,11 +267,11 @@ INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_l
 
 /* Under the lock. */
 INLINE enum inserted insert_locked(struct insert *insert, void *page,
-				   const struct insert_limits *limits, bool v6)
+				   const struct insert_limits *limits, bool anyhow, bool v6)
 {
 	if (find_locked(insert, page, v6))
 		return INSERT_EXISTS;
-	if (neighbours_of(page, &insert->key, v6) != insert->neighbours)
+	if (!anyhow && neighbours_of(page, &insert->key, v6) != insert->neighbours)
 		return INSERT_RACED;
 	insert->at = claim_slot(insert, page, limits, v6);
 	if (insert->at == FLOW_NOWHERE)
@@ -281,7 +281,8 @@ INLINE enum inserted insert_locked(struct insert *insert, void *page,
 	return INSERTED;
 }
 
-INLINE enum inserted flow_insert(struct insert *insert, bool v6)
+/* anyhow: whatever flows this client has to other vips. */
+INLINE enum inserted flow_insert(struct insert *insert, bool anyhow, bool v6)
 {
 	void *page = flow_page(&insert->key, v6);
 	struct flow_lock *lock = lock_of(insert->key.page, v6);
@@ -292,7 +293,7 @@ INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 	if (!page || !lock || !limit)
 		return INSERT_FULL;
 	bpf_spin_lock(&lock->lock);
-	result = insert_locked(insert, page, limit, v6);
+	result = insert_locked(insert, page, limit, anyhow, v6);
 	bpf_spin_unlock(&lock->lock);
 	if (result == INSERTED)
 		flow_dirty(insert->key.page, v6);
@@ -308,10 +309,10 @@ INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 
 GLOBAL int flow_insert4(struct insert *insert)
 {
-	return insert ? flow_insert(insert, false) : INSERT_FULL;
+	return insert ? flow_insert(insert, false, false) : INSERT_FULL;
 }
 
 GLOBAL int flow_insert6(struct insert *insert)
 {
-	return insert ? flow_insert(insert, true) : INSERT_FULL;
+	return insert ? flow_insert(insert, false, true) : INSERT_FULL;
 }

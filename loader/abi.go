@@ -28,6 +28,7 @@ const (
 	maxPrefixes  = 8
 	linesTotal   = 1 << 18
 	slotsPerLine = 32
+	flowPuts     = 128
 )
 
 // tick is the unit of the program's clock: 2^30 ns.

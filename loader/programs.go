@@ -19,6 +19,8 @@ type programs struct {
 	dryRun sync.Mutex     // is held by one at a time
 	dry    [2]*dryProgram // by hook; nil until somebody asks
 
+	put putProgram
+
 	maps      map[string]*ebpf.Map // the Loader's
 	constants map[string]any
 }
@@ -117,6 +119,7 @@ func (p *programs) close() {
 	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc} {
 		program.Close() // nil is closed
 	}
+	p.put.close()
 	p.dryRun.Lock()
 	defer p.dryRun.Unlock()
 	for _, dry := range p.dry {

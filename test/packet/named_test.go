@@ -148,3 +148,42 @@ func TestRepliesWhileTheTableIsFull(t *testing.T) {
 		t.Errorf("a reply without a flow: %s, counted %v", verdict(loader.HookXDP, v), after)
 	}
 }
+
+// A flow that was put is the flow of its packets, both ways, with the backend that
+// the put named and not the one that the schedule would choose.
+func TestPutsArePacketsFlows(t *testing.T) {
+	reals := []string{"10.0.0.11:8080", "10.0.0.12:8080"}
+	reals6 := []string{"[2001:db8:2::11]:8080", "[2001:db8:2::12]:8080"}
+	r := newRig(t, 20000, []service{
+		{vip: "192.0.2.100:80", protocol: loader.TCP, reals: reals},
+		{vip: "192.0.2.100:53", protocol: loader.UDP, reals: reals},
+		{vip: "[2001:db8:1::100]:80", protocol: loader.TCP, reals: reals6},
+		{vip: "192.0.2.102:0", protocol: loader.TCP, reals: []string{"10.0.0.13:0", "10.0.0.14:0"}},
+	})
+	for i := range 400 {
+		for _, c := range []struct {
+			client, vip, proto string
+			first              loader.BackendID
+			vipPort            uint16
+			reals              []string
+		}{
+			{"203.0.113.%d:%d", "192.0.2.100:80", "tcp", 1, 0, reals},
+			{"203.0.113.%d:%d", "192.0.2.100:53", "udp", 3, 0, reals},
+			{"[2001:db8:9::%x]:%d", "[2001:db8:1::100]:80", "tcp", 5, 0, reals6},
+			{"203.0.113.%d:%d", "192.0.2.102:4711", "tcp", 7, 4711, []string{"10.0.0.13:4711", "10.0.0.14:4711"}},
+		} {
+			client, one := fmt.Sprintf(c.client, i%200+1, 40000+i), i%2
+			state := map[string]loader.State{"tcp": loader.Established, "udp": loader.UDPReplied}[c.proto]
+			results, err := r.PutFlows([]loader.FlowPut{{
+				Client: netip.MustParseAddrPort(client), Backend: c.first + loader.BackendID(one), VipPort: c.vipPort, State: state,
+			}})
+			if err != nil || results[0].Outcome != loader.PutInserted {
+				t.Fatal(results, err)
+			}
+			r.expect(t, c.vip, step{in: in(P{From: client, To: c.vip, Proto: c.proto}), want: send,
+				out: toReal(P{From: client, To: c.reals[one], Proto: c.proto}), reasons: "flow_hit forward_in"})
+			r.expect(t, c.vip, step{on: "lan", in: fromReal(P{From: c.reals[one], To: client, Proto: c.proto}), want: send,
+				out: out(P{From: c.vip, To: client, Proto: c.proto}), reasons: "flow_hit forward_out"})
+		}
+	}
+}

@@ -27,7 +27,8 @@ func stressTime(t *testing.T) time.Duration {
 }
 
 // TestTableUnderStress hammers the smallest table from several threads with the
-// same few keys, more than it holds, while the sweeper and a listing run. What must
+// same few keys, more than it holds, by packets and by puts, while the sweeper and a
+// listing run. What must
 // hold: one entry a key at most, each with its own vip's backend; and every entry
 // that was ever made is either there or was ended by somebody who counted it.
 func TestTableUnderStress(t *testing.T) {
@@ -35,10 +36,13 @@ func TestTableUnderStress(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	var (
-		stop  atomic.Bool
-		ended atomic.Int64
-		group sync.WaitGroup
-		runs  atomic.Int64
+		stop     atomic.Bool
+		ended    atomic.Int64
+		put      atomic.Int64 // entries made by puts
+		gaveWay  atomic.Int64 // to puts
+		group    sync.WaitGroup
+		runs     atomic.Int64
+		backends = map[loader.VipID]loader.BackendID{1: 1, 11: 7}
 	)
 	vips := []string{"192.0.2.100:80", "192.0.2.106:80"} // different reals: no tuple of one is the other's
 	before := r.counted(t, loader.HookXDP)
@@ -60,6 +64,33 @@ func TestTableUnderStress(t *testing.T) {
 			}
 		})
 	}
+	group.Go(func() {
+		random := rand.New(rand.NewPCG(seed, 98))
+		for !stop.Load() {
+			puts := make([]loader.FlowPut, 32)
+			for i := range puts {
+				key := random.IntN(300)
+				puts[i] = loader.FlowPut{
+					Client:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(key%50 + 1)}), uint16(1024+key/50)),
+					Backend: backends[[]loader.VipID{1, 11}[random.IntN(2)]],
+					State:   loader.Handshake + loader.State(random.IntN(6)),
+				}
+			}
+			results, err := r.PutFlows(puts)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, result := range results {
+				if result.Outcome == loader.PutInserted {
+					put.Add(1)
+				}
+				if result.Evicted {
+					gaveWay.Add(1)
+				}
+			}
+		}
+	})
 	group.Go(func() {
 		random := rand.New(rand.NewPCG(seed, 99))
 		for !stop.Load() {
@@ -96,20 +127,19 @@ func TestTableUnderStress(t *testing.T) {
 			t.Errorf("two entries of one key: %+v and %+v", flow, other)
 		}
 		live[k] = flow
-		want := map[loader.VipID]loader.BackendID{1: 1, 11: 7}[flow.Vip]
-		if flow.Backend != want {
+		if want := backends[flow.Vip]; flow.Backend != want {
 			t.Errorf("%+v has another vip's backend, want %d", flow, want)
 		}
 	}
 	after := r.counted(t, loader.HookXDP)
 	moved := func(reason string) int64 { return int64(after[reason] - before[reason]) }
-	if got, want := int64(len(live)), moved("flow_new")-moved("flow_evicted")-ended.Load(); got != want {
-		t.Errorf("%d entries are there; %d made - %d evicted - %d ended = %d",
-			got, moved("flow_new"), moved("flow_evicted"), ended.Load(), want)
+	made, evicted := moved("flow_new")+put.Load(), moved("flow_evicted")+gaveWay.Load()
+	if got, want := int64(len(live)), made-evicted-ended.Load(); got != want {
+		t.Errorf("%d entries are there; %d made - %d evicted - %d ended = %d", got, made, evicted, ended.Load(), want)
 	}
-	if moved("flow_new") < 100 || moved("flow_evicted") == 0 {
+	if moved("flow_new") < 100 || moved("flow_evicted") == 0 || put.Load() == 0 {
 		t.Errorf("too little happened: %d runs, %d made, %d evicted", runs.Load(), moved("flow_new"), moved("flow_evicted"))
 	}
-	t.Logf("%d packets: %d entries made, %d moved, %d evicted, %d ended, %d found no slot", runs.Load(),
-		moved("flow_new"), moved("flow_moved"), moved("flow_evicted"), ended.Load(), moved("flow_full"))
+	t.Logf("%d packets: %d entries made, %d of them put, %d moved, %d evicted, %d ended, %d found no slot", runs.Load(),
+		made, put.Load(), moved("flow_moved"), evicted, ended.Load(), moved("flow_full"))
 }
