@@ -12,6 +12,8 @@ import (
 // Apply takes the steps in their order. It stops at the first that fails; those
 // before it stay. Steps that were taken are not lost: Tables shows them.
 func (l *Loader) Apply(steps []Step) error {
+	l.meaning.change()
+	defer l.meaning.Unlock()
 	defer l.setLongest()
 	for _, step := range steps {
 		if err := step.apply(l); err != nil {

@@ -86,6 +86,7 @@ type flowTable struct {
 // The value's parts.
 func valueBackend(v uint64) BackendID { return BackendID(v) }
 func valueState(v uint64) State       { return State(v >> 32 & 0xf) }
+func valueFlags(v uint64) FlowFlags   { return FlowFlags(v >> 32 & 0xf0) }
 func valueVipPort(v uint64) uint16    { return hostPort(uint16(v >> 16)) }
 func valueAge(v uint64, now uint32) uint32 {
 	return (now - uint32(v>>40)) & clockMask
@@ -142,12 +143,15 @@ func (t *flowTable) client(slot int, key uint64) netip.AddrPort {
 }
 
 // end ends a flow if it still has this value: value first, key after, as bpf/flow.h
-// says. False: somebody was faster, the flow lives or is another's.
+// says. What the other router has keeps its key, for replication to tell the end. False:
+// somebody was faster, the flow lives or is another's.
 func (t *flowTable) end(slot int, key, value uint64) bool {
 	if !atomic.CompareAndSwapUint64(t.valueAt(slot), value, valueGone(value)) {
 		return false
 	}
-	atomic.CompareAndSwapUint64(t.keyAt(slot), key, 0)
+	if valueFlags(value)&FlowSent == 0 {
+		atomic.CompareAndSwapUint64(t.keyAt(slot), key, 0)
+	}
 	t.markDirty(slot)
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -28,6 +29,9 @@ type Loader struct {
 	legs      map[int]*leg // by ifindex
 	schedules scheduleLines
 	gone      goneSlots
+	meaning   meaning
+	// held: sweeps leave flows alone that the other router has, and ends.
+	held atomic.Bool
 	// sequence numbers the states of next hops.
 	sequence uint32
 }

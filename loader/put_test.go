@@ -102,8 +102,8 @@ func TestPutsAreMerged(t *testing.T) {
 func flagsOf(l *Loader) FlowFlags {
 	t := &l.memory.flows4
 	for slot := range t.slots() {
-		if *t.keyAt(slot) != 0 {
-			return FlowFlags(*t.valueAt(slot) >> 32 & 0xf0)
+		if *t.keyAt(slot) != 0 && valueState(*t.valueAt(slot)) > stateGone {
+			return valueFlags(*t.valueAt(slot))
 		}
 	}
 	return 0

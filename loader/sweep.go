@@ -29,7 +29,8 @@ type goneSlots struct {
 }
 
 // Sweep ends every flow that was silent for longer than its vip's timeout, and
-// counts the others. Flows of a vip that has no record end at once.
+// counts the others. Flows of a vip that has no record end at once. One that the other
+// router has keeps its slot until replication has told its end, or for another sweep.
 func (l *Loader) Sweep() Sweep {
 	var sweep Sweep
 	live := make([]Live, maxBackends)
@@ -79,7 +80,10 @@ func (l *Loader) sweepTable(t *flowTable, before map[int]uint64, live []Live, sw
 			case key == 0: // it was given back meanwhile
 			case state <= stateGone:
 				t.finish(slot, key, state, before, gone)
-			case l.isDead(t.vip(key), state, valueAge(value, now)) && t.end(slot, key, value):
+				if valueFlags(value)&FlowSent != 0 { // its backend's id is yet to be told
+					live[valueBackend(value)].count(state)
+				}
+			case l.isDead(t.vip(key), value, now) && t.end(slot, key, value):
 				sweep.Ended++
 			default:
 				flows++
@@ -119,9 +123,15 @@ func (t *flowTable) finish(slot int, key uint64, state State, before, gone map[i
 	}
 }
 
-func (l *Loader) isDead(id VipID, state State, age uint32) bool {
+func (l *Loader) isDead(id VipID, value uint64, now uint32) bool {
 	vip := &l.memory.vips[id]
-	return vip.Protocol == 0 || age > uint32(vip.Timeouts[state.timeout()])
+	if vip.Protocol == 0 {
+		return true
+	}
+	if l.held.Load() && valueFlags(value)&FlowSent != 0 {
+		return false
+	}
+	return valueAge(value, now) > uint32(vip.Timeouts[valueState(value).timeout()])
 }
 
 // Capacity of the flow tables.

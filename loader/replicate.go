@@ -1,0 +1,442 @@
+package loader
+
+import (
+	"math/bits"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// meaning is what backends' ids mean. Who writes an id that it read as a name holds it
+// meanwhile, so that the id cannot be another's then.
+type meaning struct {
+	sync.RWMutex
+	changes uint64
+}
+
+// change is Lock, by who may change it.
+func (m *meaning) change() {
+	m.Lock()
+	m.changes++
+}
+
+// A Replication is the flow tables as who replicates them needs them. Pages are
+// numbered, those of IPv4 before those of IPv6. It is one goroutine's, beside which
+// everything else may go on; all methods but Hold and Release are called in between.
+type Replication struct {
+	l      *Loader
+	tables []*flowTable
+	secret [2]uint64
+
+	names    []backendName // by id
+	backends map[BackendName]BackendID
+	as       uint64 // meaning.changes when backends was made
+
+	puts   []FlowPut
+	queued map[flowKey]int // their places in puts
+}
+
+type backendName struct {
+	identity xdpBackend // flags and hop left out
+	name     BackendName
+}
+
+// flowKey is a flow's identity on this router.
+type flowKey struct {
+	client  netip.AddrPort
+	vip     VipID
+	vipPort uint16
+}
+
+// Replication opens the tables to replication; once.
+func (l *Loader) Replication() (*Replication, error) {
+	secret, err := l.pins.secrets()
+	return &Replication{
+		l: l, tables: []*flowTable{&l.memory.flows4, &l.memory.flows6}, secret: secret, as: ^uint64(0),
+		names: make([]backendName, maxBackends), queued: map[flowKey]int{},
+	}, err
+}
+
+// HoldReplicated has sweeps end no flow that the other router has: it says when they
+// end. For the time in which that router is alive and active. May be called
+// concurrently.
+func (l *Loader) HoldReplicated(hold bool) { l.held.Store(hold) }
+
+// RenewReplicated gives every flow that came from the other router, or is there, a full
+// timeout of its state from now on: to be called when this router takes over. May be
+// called concurrently.
+func (l *Loader) RenewReplicated() {
+	now := clock()
+	for _, t := range []*flowTable{&l.memory.flows4, &l.memory.flows6} {
+		for slot := range t.slots() {
+			for range 4 {
+				value := atomic.LoadUint64(t.valueAt(slot))
+				if atomic.LoadUint64(t.keyAt(slot)) == 0 || valueState(value) <= stateGone || valueFlags(value)&FlowSent == 0 ||
+					atomic.CompareAndSwapUint64(t.valueAt(slot), value, value&(1<<40-1)|uint64(now)<<40) {
+					break
+				}
+			}
+		}
+	}
+}
+
+// Hold keeps backends' ids from changing their meaning, until Release. Apply waits.
+func (r *Replication) Hold() { r.l.meaning.RLock() }
+
+// Release ends Hold.
+func (r *Replication) Release() { r.l.meaning.RUnlock() }
+
+// Pages is how many there are.
+func (r *Replication) Pages() int { return r.tables[0].pages() + r.tables[1].pages() }
+
+// table is the one of a page, and the page's number in it.
+func (r *Replication) table(page int) (*flowTable, int) {
+	if n := r.tables[0].pages(); page >= n {
+		return r.tables[1], page - n
+	}
+	return r.tables[0], page
+}
+
+// NextDirty is the first page from one on that was written to since it was last taken;
+// Pages() if there is none.
+func (r *Replication) NextDirty(from int) int {
+	for from < r.Pages() {
+		t, page := r.table(from)
+		if next := t.nextDirty(page); next < t.pages() {
+			return from + next - page
+		}
+		from += t.pages() - page
+	}
+	return from
+}
+
+func (t *flowTable) nextDirty(page int) int {
+	for ; page < t.pages() && page&7 != 0; page++ {
+		if t.dirty[page] != 0 {
+			return page
+		}
+	}
+	for ; page+8 <= t.pages(); page += 8 {
+		if word := atomic.LoadUint64((*uint64)(unsafe.Pointer(&t.dirty[page]))); word != 0 {
+			return page + bits.TrailingZeros64(word)/8
+		}
+	}
+	for ; page < t.pages() && t.dirty[page] == 0; page++ {
+	}
+	return page
+}
+
+// TakeDirty makes a page clean, and says if it was not. It is a whole barrier: what is
+// read of the page after is not older than the write that a later look finds dirty.
+func (r *Replication) TakeDirty(page int) bool {
+	t, page := r.table(page)
+	if t.dirty[page] == 0 {
+		return false
+	}
+	word := (*uint32)(unsafe.Pointer(&t.dirty[page&^3]))
+	shift := 8 * (page & 3)
+	return atomic.AndUint32(word, ^uint32(0xff<<shift))>>shift&0xff != 0
+}
+
+// Scan marks a page's entries by their bits, and tells those that were marked, as they
+// were before; those that have ended first. all: those besides that the other router
+// has. What begins to be sent was marked already when it is told; what ends, not yet: so
+// its backend's id means what it did. The entry is valid until tell returns.
+func (r *Replication) Scan(page int, marks *Marks, all bool, tell func(*Entry, Mark)) {
+	t, page := r.table(page)
+	first := page * pageSize / 8 / t.layout.words
+	count := pageSize / 8 / t.layout.words
+	s := scan{t: t, marks: marks, now: clock(), tell: tell}
+	later := false
+	for slot := first; slot < first+count; slot++ {
+		value := atomic.LoadUint64(t.valueAt(slot))
+		mark := marks[uint8(value>>32)]
+		switch {
+		case mark == GiveBack:
+			s.visit(slot)
+		case mark != Leave || all && valueFlags(value)&FlowSent != 0:
+			later = true
+		}
+	}
+	if !later {
+		return
+	}
+	for slot := first; slot < first+count; slot++ {
+		value := atomic.LoadUint64(t.valueAt(slot))
+		mark := marks[uint8(value>>32)]
+		if mark != Leave && mark != GiveBack || all && mark == Leave && valueFlags(value)&FlowSent != 0 {
+			s.visit(slot)
+		}
+	}
+}
+
+type scan struct {
+	t     *flowTable
+	marks *Marks
+	now   uint32
+	tell  func(*Entry, Mark)
+	entry Entry
+}
+
+// visit marks one entry. A change meanwhile makes it another entry: it is looked at
+// again.
+func (s *scan) visit(slot int) {
+	for range 8 {
+		key := atomic.LoadUint64(s.t.keyAt(slot))
+		value := atomic.LoadUint64(s.t.valueAt(slot))
+		if key == 0 {
+			return
+		}
+		client := s.t.client(slot, key)
+		if atomic.LoadUint64(s.t.keyAt(slot)) != key {
+			continue
+		}
+		s.entry = Entry{Flow{
+			Client: client, Vip: s.t.vip(key), Backend: valueBackend(value), VipPort: valueVipPort(value),
+			State: valueState(value), Idle: time.Duration(valueAge(value, s.now)) * tick,
+		}, valueFlags(value)}
+		if s.mark(slot, key, value) {
+			return
+		}
+	}
+}
+
+func (s *scan) mark(slot int, key, value uint64) bool {
+	const flags = uint64(FlowChanged|FlowSent) << 32
+	at := s.t.valueAt(slot)
+	switch mark := s.marks[uint8(value>>32)]; mark {
+	case MarkSent:
+		if !atomic.CompareAndSwapUint64(at, value, value&^flags|uint64(FlowSent)<<32) {
+			return false
+		}
+		s.tell(&s.entry, mark)
+	case MarkUnsent:
+		s.tell(&s.entry, mark)
+		return atomic.CompareAndSwapUint64(at, value, value&^flags)
+	case GiveBack:
+		s.tell(&s.entry, mark)
+		if atomic.CompareAndSwapUint64(at, value, value&^flags) {
+			atomic.CompareAndSwapUint64(s.t.keyAt(slot), key, 0)
+		}
+	default:
+		s.tell(&s.entry, mark)
+	}
+	return true
+}
+
+// Name is what a backend's id means. An id that an entry has does not change it.
+func (r *Replication) Name(id BackendID) (BackendName, bool) {
+	record := &r.l.memory.backends[id]
+	if record.VipId == 0 {
+		return BackendName{}, false
+	}
+	known := &r.names[id]
+	identity := identityOf(record)
+	if known.identity != identity {
+		v6 := record.Flags&backendIPv6 != 0
+		*known = backendName{identity, BackendName{
+			Vip:  Endpoint{netip.AddrPortFrom(fromAddress(record.Vip, v6), hostPort(record.VipPort)), Protocol(record.Protocol)},
+			Real: netip.AddrPortFrom(fromAddress(record.Real, v6), hostPort(record.RealPort)),
+		}}
+	}
+	return known.name, true
+}
+
+func identityOf(record *xdpBackend) xdpBackend {
+	return xdpBackend{
+		Real: record.Real, Vip: record.Vip, RealPort: record.RealPort, VipPort: record.VipPort,
+		VipId: record.VipId, Protocol: record.Protocol,
+	}
+}
+
+// Takes says if a backend's id means this, and new flows may have it.
+func (r *Replication) Takes(id BackendID, name BackendName) bool {
+	is, ok := r.Name(id)
+	return ok && is == name && r.l.memory.backends[id].Flags&backendRemoved == 0
+}
+
+// Backend is the one of a name, and its vip; false if none takes new flows.
+func (r *Replication) Backend(name BackendName) (VipID, BackendID, bool) {
+	if r.as != r.l.meaning.changes {
+		r.as, r.backends = r.l.meaning.changes, map[BackendName]BackendID{}
+		for id := range r.l.memory.backends {
+			if is, ok := r.Name(BackendID(id)); ok && r.Takes(BackendID(id), is) {
+				r.backends[is] = BackendID(id)
+			}
+		}
+	}
+	id, ok := r.backends[name]
+	return VipID(r.l.memory.backends[id].VipId), id, ok
+}
+
+// Timeout ends a flow of a vip that is silent in a state.
+func (r *Replication) Timeout(vip VipID, state State) time.Duration {
+	return time.Duration(r.l.memory.vips[vip].Seconds[state.timeout()]) * time.Second
+}
+
+// Merge has f say what becomes of a flow's entry, or (found: false) if one is to be
+// made; f may be asked again when somebody else was faster. The entry that f returns has
+// the client, vip and vip port of the flow. One that is new is in the table after
+// Flush; until then only Merge knows it.
+func (r *Replication) Merge(flow Flow, f func(have Entry, found bool) (Entry, Act)) {
+	key := flowKey{flow.Client, flow.Vip, flow.VipPort}
+	if at, ok := r.queued[key]; ok {
+		r.mergeQueued(key, at, f)
+		return
+	}
+	t := r.tables[0]
+	if flow.Client.Addr().Is6() {
+		t = r.tables[1]
+	}
+	for range 8 {
+		now := clock()
+		slot, word, value := r.find(t, &flow)
+		if slot < 0 {
+			if put, act := f(Entry{}, false); act == Write {
+				r.queued[key] = len(r.puts)
+				r.puts = append(r.puts, putOfEntry(&put))
+			}
+			return
+		}
+		have := Entry{flow, valueFlags(value)}
+		have.Backend, have.State = valueBackend(value), valueState(value)
+		have.Idle = time.Duration(valueAge(value, now)) * tick
+		switch is, act := f(have, true); act {
+		case Write:
+			if atomic.CompareAndSwapUint64(t.valueAt(slot), value, valueOf(&is, now)) {
+				t.markDirty(slot)
+				return
+			}
+		case End:
+			const flags = uint64(FlowChanged|FlowSent) << 32
+			if atomic.CompareAndSwapUint64(t.valueAt(slot), value, valueGone(value)&^flags) {
+				atomic.CompareAndSwapUint64(t.keyAt(slot), word, 0)
+				t.markDirty(slot)
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// mergeQueued is Merge with an entry that waits for Flush.
+func (r *Replication) mergeQueued(key flowKey, at int, f func(Entry, bool) (Entry, Act)) {
+	put := &r.puts[at]
+	have := Entry{Flow{
+		Client: put.Client, Vip: key.vip, Backend: put.Backend, VipPort: put.VipPort, State: put.State, Idle: put.Idle,
+	}, put.Flags}
+	switch is, act := f(have, true); act {
+	case Write:
+		*put = putOfEntry(&is)
+	case End:
+		put.Backend = 0
+		delete(r.queued, key)
+	}
+}
+
+func putOfEntry(e *Entry) FlowPut {
+	return FlowPut{Client: e.Client, Backend: e.Backend, VipPort: e.VipPort, State: e.State, Flags: e.Flags, Idle: e.Idle}
+}
+
+// Flush makes the new entries. full is how many found no slot; an error is the kernel's,
+// and some may be missing.
+func (r *Replication) Flush() (full int, err error) {
+	if len(r.puts) == 0 {
+		return 0, nil
+	}
+	puts := r.puts[:0]
+	for _, put := range r.puts {
+		if put.Backend != 0 {
+			puts = append(puts, put)
+		}
+	}
+	results, err := r.l.PutFlows(puts)
+	for _, result := range results {
+		if result.Outcome == PutFull || result.Outcome == PutRefused {
+			full++
+		}
+	}
+	r.puts = r.puts[:0]
+	clear(r.queued)
+	return full, err
+}
+
+// find is the slot of a flow, its key and value; -1: none. Without a lock a flow that
+// moves in this moment may be found in its old place or in its new one; either is right.
+func (r *Replication) find(t *flowTable, flow *Flow) (slot int, key, value uint64) {
+	place := r.placeOf(t, flow)
+	for _, bucket := range place.buckets {
+		first := place.page*pageSize/8/t.layout.words + bucket*bucketSlots
+		for slot := first; slot < first+bucketSlots; slot++ {
+			if atomic.LoadUint64(t.keyAt(slot)) != place.key || t.v6 && !place.sameAddress(t, slot) {
+				continue
+			}
+			value := atomic.LoadUint64(t.valueAt(slot))
+			if atomic.LoadUint64(t.keyAt(slot)) == place.key && valueState(value) > stateGone && valueVipPort(value) == flow.VipPort {
+				return slot, place.key, value
+			}
+		}
+	}
+	return -1, 0, 0
+}
+
+// bucketSlots is FLOW_SLOTS of bpf/abi.h.
+const bucketSlots = 4
+
+// place is where a flow may lie: bpf/flow.h, flow_key.
+type place struct {
+	page    int
+	buckets [2]int
+	key     uint64
+	address [2]uint64 // of an IPv6 client
+}
+
+func (p *place) sameAddress(t *flowTable, slot int) bool {
+	at := slot * t.layout.words
+	return atomic.LoadUint64(&t.words[at]) == p.address[0] && atomic.LoadUint64(&t.words[at+1]) == p.address[1]
+}
+
+func (r *Replication) placeOf(t *flowTable, flow *Flow) (p place) {
+	address := toAddress(flow.Client.Addr()).Words
+	port, vipPort := uint64(networkPort(flow.Client.Port())), uint64(networkPort(flow.VipPort))
+	secret := r.secret[0]
+	if Protocol(r.l.memory.vips[flow.Vip].Protocol) == UDP {
+		secret = r.secret[1]
+	}
+	mask := 63
+	var hash uint64
+	if t.v6 {
+		p.address = [2]uint64{uint64(address[0]) | uint64(address[1])<<32, uint64(address[2]) | uint64(address[3])<<32}
+		hash = mix64(mix64(p.address[1]^secret) ^ p.address[0] ^ (port<<16 | vipPort))
+		p.key = port | uint64(flow.Vip)<<16 | hash<<32
+		mask = 31
+	} else {
+		hash = mix64((uint64(address[0])<<32 | port<<16 | vipPort) ^ secret)
+		p.key = uint64(address[0]) | port<<32 | uint64(flow.Vip)<<48
+	}
+	p.page = int(hash>>32) & (t.pages() - 1)
+	first, second := int(hash)&mask, int(hash>>6)&mask
+	if second == first {
+		second ^= 1
+	}
+	p.buckets = [2]int{first, second}
+	return p
+}
+
+// mix64 is murmur3's finalizer: bpf/flow.h, mix.
+func mix64(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	x ^= x >> 33
+	return x
+}
+
+func valueOf(e *Entry, now uint32) uint64 {
+	seen := (now - uint32(min(e.Idle/tick, clockMask/2))) & clockMask
+	return uint64(e.Backend) | uint64(networkPort(e.VipPort))<<16 | uint64(e.State&0xf|State(e.Flags))<<32 | uint64(seen)<<40
+}
