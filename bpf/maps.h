@@ -218,3 +218,52 @@ struct {
 	__type(key, __u32);
 	__type(value, struct allowance);
 } allowances SEC(".maps");
+
+/* ---- the lease: see lease.bpf.c ---- */
+
+/* Until when this router may speak for the addresses in held4/6. */
+struct lease {
+	__u64 until; /* ns, CLOCK_BOOTTIME; 0: nobody said, so it may */
+};
+
+#define LEASE_OPEN 0x7fffffffffffffff /* never ends */
+
+/* Go writes (mapped, whole words), program reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct lease);
+} lease SEC(".maps");
+
+/* A set of addresses; values say nothing. Go writes, program reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_VIPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __be32);
+	__type(value, __u8);
+} held4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_VIPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address6);
+	__type(value, __u8);
+} held6 SEC(".maps");
+
+/* What the lease kept from leaving: reasons, as in struct reasons. */
+struct silenced {
+	__u64 drop_lease_arp;	    /* ARP from a held address */
+	__u64 drop_lease_neighbour; /* neighbour discovery from or about one */
+};
+
+/* Program writes, Go reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct silenced);
+} silence SEC(".maps");

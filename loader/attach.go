@@ -61,13 +61,14 @@ type leg struct {
 	Attachment
 	id        uint32
 	redirects bool
-	xdp, tcx  link.Link // nil: none
+	// Nil: none.
+	xdp, tcx, lease link.Link
 	// made takes back, one by one, what this attempt to attach made.
 	made []func() error
 }
 
 func (l *leg) close() {
-	for _, held := range []link.Link{l.xdp, l.tcx} {
+	for _, held := range []link.Link{l.xdp, l.tcx, l.lease} {
 		if held != nil {
 			_ = held.Close() // the pin keeps it
 		}
@@ -85,7 +86,8 @@ func (l *leg) undo() error {
 }
 
 // AttachLeg runs the programs on an interface: XDP if its mode and driver allow
-// it, and TC always. What an earlier daemon attached is kept and gets this
+// it, and TC always, for what comes in and, as the lease says (OpenLease), for what
+// leaves. What an earlier daemon attached is kept and gets this
 // version's programs in place. An interface with another owner's XDP program is
 // left as it is; after any error, nothing new stays behind.
 func (l *Loader) AttachLeg(want Leg) (Attachment, error) {
@@ -111,7 +113,7 @@ func (l *Loader) attach(leg *leg) error {
 	}
 	l.writeLeg(leg, device)
 	if err := l.attachTC(leg); err != nil {
-		return fmt.Errorf("attach the TC program to %s: %w", leg.Interface, err)
+		return fmt.Errorf("attach the TC programs to %s: %w", leg.Interface, err)
 	}
 	if err := l.attachXDP(leg, device); err != nil {
 		return err
@@ -288,7 +290,8 @@ func (l *Loader) DetachLeg(ifindex int) error {
 	}
 	l.forgetHops(ifindex)
 	return errors.Join(l.setLegID(ifindex, 0), removeLink(l.pins.link("xdp", ifindex)),
-		removeLink(l.pins.link("tcx", ifindex)), l.pins.removeFilter(ifindex))
+		removeLink(l.pins.link(comesIn.kind, ifindex)), removeLink(l.pins.link(leaves.kind, ifindex)),
+		l.pins.removeFilters(ifindex, comesIn, leaves))
 }
 
 // DetachOthers ends what earlier daemons attached to interfaces that are no legs

@@ -1,10 +1,12 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +33,11 @@ func testDevice(t *testing.T) int {
 	return device.Attrs().Index
 }
 
+// filters attaches the TC programs by the way of kernels below 6.6.
+func (l *Loader) filters(leg *leg) error {
+	return errors.Join(l.replaceFilter(leg, comesIn, l.programs.tc), l.replaceFilter(leg, leaves, l.programs.lease))
+}
+
 // What an attempt made by the way of kernels below 6.6 goes with it; a clsact that
 // was there, and a filter of an earlier daemon, stay.
 func TestUndoFilter(t *testing.T) {
@@ -44,9 +51,10 @@ func TestUndoFilter(t *testing.T) {
 		{"another's clsact", func(*leg) error {
 			return exec.Command("tc", "qdisc", "add", "dev", "leg", "clsact").Run()
 		}, []string{"clsact"}},
-		{"an earlier daemon's filter", func(leg *leg) error {
-			return l.replaceFilter(leg)
-		}, []string{"clsact", filterName}},
+		{"an earlier daemon's filters", l.filters, []string{"clsact", "ingress", "egress"}},
+		{"an earlier daemon's filter, without a lease", func(leg *leg) error {
+			return l.replaceFilter(leg, comesIn, l.programs.tc)
+		}, []string{"clsact", "ingress"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			attempt := Attachment{Leg: Leg{Ifindex: testDevice(t)}}
@@ -54,19 +62,21 @@ func TestUndoFilter(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := &leg{Attachment: attempt}
-			if err := l.replaceFilter(now); err != nil {
+			if err := l.filters(now); err != nil {
 				t.Fatal(err)
 			}
 			if err := now.undo(); err != nil {
 				t.Fatal(err)
 			}
 			qdiscs, _ := exec.Command("tc", "qdisc", "show", "dev", "leg").CombinedOutput()
-			filters, _ := exec.Command("tc", "filter", "show", "dev", "leg", "ingress").CombinedOutput()
-			shown := string(qdiscs) + string(filters)
-			for _, mark := range []string{"clsact", filterName} {
-				want := strings.Contains(strings.Join(test.stays, " "), mark)
-				if strings.Contains(shown, mark) != want {
-					t.Errorf("%s stays: %v, want %v:\n%s", mark, !want, want, shown)
+			shown := map[string]bool{"clsact": strings.Contains(string(qdiscs), "clsact")}
+			for _, way := range []string{"ingress", "egress"} {
+				filters, _ := exec.Command("tc", "filter", "show", "dev", "leg", way).CombinedOutput()
+				shown[way] = strings.Contains(string(filters), filterName)
+			}
+			for mark, stays := range shown {
+				if want := slices.Contains(test.stays, mark); stays != want {
+					t.Errorf("%s stays: %v, want %v", mark, stays, want)
 				}
 			}
 		})
@@ -83,8 +93,8 @@ func TestRemoveFilters(t *testing.T) {
 	}
 	theirs := func(parent uint32) func(int) error {
 		return func(ifindex int) error {
-			f := filter(ifindex, l.programs.tc)
-			f.Parent, f.Priority, f.Name = parent, 1, "theirs"
+			f := filter(ifindex, tcHook{parent: parent}, l.programs.tc)
+			f.Priority, f.Name = 1, "theirs"
 			return netlink.FilterAdd(f)
 		}
 	}
@@ -103,7 +113,7 @@ func TestRemoveFilters(t *testing.T) {
 			device := testDevice(t)
 			t.Cleanup(func() { _ = os.Remove(l.pins.clsact(device)) }) // namespaces number alike
 			ours := func(ifindex int) error {
-				return l.replaceFilter(&leg{Attachment: Attachment{Leg: Leg{Ifindex: ifindex}}})
+				return l.filters(&leg{Attachment: Attachment{Leg: Leg{Ifindex: ifindex}}})
 			}
 			for _, do := range []func(int) error{test.before, ours, ours, test.after} { // two lives of a daemon
 				if err := do(device); err != nil {
@@ -114,8 +124,10 @@ func TestRemoveFilters(t *testing.T) {
 			if err != nil || len(removed) != 1 {
 				t.Errorf("removed %v, %v", removed, err)
 			}
-			if shown := tc("filter", "show", "dev", "leg", "ingress"); strings.Contains(shown, fmt.Sprint("pref ", filterPriority)) {
-				t.Errorf("ours is there:\n%s", shown)
+			for _, way := range []string{"ingress", "egress"} {
+				if shown := tc("filter", "show", "dev", "leg", way); strings.Contains(shown, fmt.Sprint("pref ", filterPriority)) {
+					t.Errorf("ours is there:\n%s", shown)
+				}
 			}
 			if shown := tc("qdisc", "show", "dev", "leg"); strings.Contains(shown, "clsact") != test.stays {
 				t.Errorf("clsact stays: %v, want %v", !test.stays, test.stays)

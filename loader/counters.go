@@ -13,7 +13,8 @@ type Count struct {
 	Packets uint64
 }
 
-// Reasons says what became of every packet, by hook, in the order of bpf/abi.h.
+// Reasons says what became of every packet, by hook. Both lists have the same names, in
+// the order of bpf/abi.h; the last ones, of what the lease kept from leaving, count at TC.
 type Reasons struct {
 	XDP, TC []Count
 }
@@ -34,8 +35,16 @@ func (l *Loader) Reasons() (Reasons, error) {
 	if r.XDP, err = l.reasonsOf(0); err != nil {
 		return r, err
 	}
-	r.TC, err = l.reasonsOf(1)
-	return r, err
+	if r.TC, err = l.reasonsOf(1); err != nil {
+		return r, err
+	}
+	var cpus []xdpSilenced
+	if err := l.maps.Silence.Lookup(uint32(0), &cpus); err != nil {
+		return r, fmt.Errorf("read the counters of the lease: %w", err)
+	}
+	r.XDP = append(r.XDP, countsOf(xdpSilenced{})...)
+	r.TC = append(r.TC, countsOf(cpus...)...)
+	return r, nil
 }
 
 func (l *Loader) reasonsOf(hook uint32) ([]Count, error) {
@@ -51,8 +60,8 @@ func (l *Loader) reasonsOf(hook uint32) ([]Count, error) {
 }
 
 // countsOf sums counters by name.
-func countsOf(reasons ...xdpReasons) []Count {
-	fields := reflect.TypeFor[xdpReasons]()
+func countsOf[T xdpReasons | xdpSilenced](reasons ...T) []Count {
+	fields := reflect.TypeFor[T]()
 	var counts []Count
 	for i := range fields.NumField() {
 		if fields.Field(i).Type.Kind() != reflect.Uint64 {

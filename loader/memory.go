@@ -17,6 +17,7 @@ type memory struct {
 	schedules []xdpScheduleLine
 	legs      []xdpLeg
 	limits    []xdpInsertLimits // one
+	lease     []uint64          // one
 	flows4    flowTable
 	flows6    flowTable
 }
@@ -32,6 +33,7 @@ func mapMemory(maps *xdpMaps) (*memory, error) {
 		{maps.Schedules, func(b []byte) { m.schedules = records[xdpScheduleLine](b) }},
 		{maps.Legs, func(b []byte) { m.legs = records[xdpLeg](b) }},
 		{maps.Limits, func(b []byte) { m.limits = records[xdpInsertLimits](b) }},
+		{maps.Lease, func(b []byte) { m.lease = records[uint64](b) }},
 		{maps.Flows4, func(b []byte) { m.flows4.words = records[uint64](b) }},
 		{maps.Flows6, func(b []byte) { m.flows6.words = records[uint64](b) }},
 		{maps.Dirty4, func(b []byte) { m.flows4.dirty = b }},

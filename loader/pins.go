@@ -19,6 +19,7 @@ import (
 //	v1/maps/NAME      every map of bpf/maps.h, and the secrets of the hash
 //	v1/links/xdp-7    the XDP link of the interface with index 7
 //	v1/links/tcx-7    its TC link (kernel 6.6 on)
+//	v1/links/lease-7  the TC link of what leaves it (kernel 6.6 on)
 //	v1/clsact/7       an empty directory: we made the interface's clsact (before 6.6)
 //
 // v1 is the layout's version.

@@ -12,9 +12,10 @@ import (
 )
 
 // programs are loaded, not yet attached. frags is the XDP program for packets in
-// several buffers, which devices with a large MTU ask for; nil until one does.
+// several buffers, which devices with a large MTU ask for; nil until one does. lease is
+// for what leaves a leg.
 type programs struct {
-	xdp, frags, tc *ebpf.Program
+	xdp, frags, tc, lease *ebpf.Program
 
 	dryRun sync.Mutex     // is held by one at a time
 	dry    [2]*dryProgram // by hook; nil until somebody asks
@@ -64,7 +65,10 @@ func (p *programs) load(opened *xdpMaps, pins *pins) error {
 	if p.xdp, err = p.loadOne(loadXdp, "tarpon_xdp", p.constants); err != nil {
 		return err
 	}
-	p.tc, err = p.loadOne(loadTc, "tarpon_tc", p.constants)
+	if p.tc, err = p.loadOne(loadTc, "tarpon_tc", p.constants); err != nil {
+		return err
+	}
+	p.lease, err = p.loadOne(loadLease, "tarpon_lease", nil)
 	return err
 }
 
@@ -116,7 +120,7 @@ func newCollection(spec *ebpf.CollectionSpec, program string, over map[string]*e
 }
 
 func (p *programs) close() {
-	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc} {
+	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc, p.lease} {
 		program.Close() // nil is closed
 	}
 	p.put.close()

@@ -41,7 +41,10 @@ const (
 	putMapDirty6         = "dirty6"
 	putMapFlows4         = "flows4"
 	putMapFlows6         = "flows6"
+	putMapHeld4          = "held4"
+	putMapHeld6          = "held6"
 	putMapHooks          = "hooks"
+	putMapLease          = "lease"
 	putMapLegIds         = "leg_ids"
 	putMapLegOfIndex     = "leg_of_index"
 	putMapLegs           = "legs"
@@ -54,6 +57,7 @@ const (
 	putMapReals4         = "reals4"
 	putMapReals6         = "reals6"
 	putMapSchedules      = "schedules"
+	putMapSilence        = "silence"
 	putMapTrafficOf      = "traffic_of"
 	putMapTurns          = "turns"
 	putMapVips           = "vips"
@@ -124,7 +128,10 @@ type putMapSpecs struct {
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Held4      *ebpf.MapSpec `ebpf:"held4"`
+	Held6      *ebpf.MapSpec `ebpf:"held6"`
 	Hooks      *ebpf.MapSpec `ebpf:"hooks"`
+	Lease      *ebpf.MapSpec `ebpf:"lease"`
 	LegIds     *ebpf.MapSpec `ebpf:"leg_ids"`
 	LegOfIndex *ebpf.MapSpec `ebpf:"leg_of_index"`
 	Legs       *ebpf.MapSpec `ebpf:"legs"`
@@ -137,6 +144,7 @@ type putMapSpecs struct {
 	Reals4     *ebpf.MapSpec `ebpf:"reals4"`
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
+	Silence    *ebpf.MapSpec `ebpf:"silence"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -183,7 +191,10 @@ type putMaps struct {
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Held4      *ebpf.Map `ebpf:"held4"`
+	Held6      *ebpf.Map `ebpf:"held6"`
 	Hooks      *ebpf.Map `ebpf:"hooks"`
+	Lease      *ebpf.Map `ebpf:"lease"`
 	LegIds     *ebpf.Map `ebpf:"leg_ids"`
 	LegOfIndex *ebpf.Map `ebpf:"leg_of_index"`
 	Legs       *ebpf.Map `ebpf:"legs"`
@@ -196,6 +207,7 @@ type putMaps struct {
 	Reals4     *ebpf.Map `ebpf:"reals4"`
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
+	Silence    *ebpf.Map `ebpf:"silence"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -211,7 +223,10 @@ func (m *putMaps) Close() error {
 		m.Dirty6,
 		m.Flows4,
 		m.Flows6,
+		m.Held4,
+		m.Held6,
 		m.Hooks,
+		m.Lease,
 		m.LegIds,
 		m.LegOfIndex,
 		m.Legs,
@@ -224,6 +239,7 @@ func (m *putMaps) Close() error {
 		m.Reals4,
 		m.Reals6,
 		m.Schedules,
+		m.Silence,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

@@ -25,6 +25,11 @@ func (l *Loader) Run(hook Hook, ifindex int, frame []byte) (verdict uint32, afte
 	return testRun(program, hook, ifindex, frame)
 }
 
+// RunLeaving is Run for a frame that leaves by an interface.
+func (l *Loader) RunLeaving(ifindex int, frame []byte) (verdict uint32, after []byte, err error) {
+	return testRun(l.programs.lease, HookTC, ifindex, frame)
+}
+
 func testRun(program *ebpf.Program, hook Hook, ifindex int, frame []byte) (verdict uint32, after []byte, err error) {
 	context := any(&xdpContext{DataEnd: uint32(len(frame)), IngressIfindex: uint32(ifindex)})
 	if hook == HookTC {

@@ -20,41 +20,61 @@ const (
 	filterName     = "tarpon"
 )
 
-// attachTC attaches the TC program in front of others: a tcx link from 6.6 on,
-// below a filter of clsact, which outlives the daemon without a pin.
-func (l *Loader) attachTC(leg *leg) error {
-	pin := l.pins.link("tcx", leg.Ifindex)
+// A tcHook is one of the two ways of packets through a leg that have a TC program.
+type tcHook struct {
+	kind   string          // of the pinned link
+	attach ebpf.AttachType // from 6.6 on
+	parent uint32          // of the filter, before
+}
+
+var (
+	comesIn = tcHook{"tcx", ebpf.AttachTCXIngress, netlink.HANDLE_MIN_INGRESS}
+	leaves  = tcHook{"lease", ebpf.AttachTCXEgress, netlink.HANDLE_MIN_EGRESS}
+)
+
+// attachTC attaches the TC programs: for what comes in by the leg, and the lease for
+// what leaves by it.
+func (l *Loader) attachTC(leg *leg) (err error) {
+	if leg.tcx, err = l.attachHook(leg, comesIn, l.programs.tc); err != nil {
+		return err
+	}
+	leg.lease, err = l.attachHook(leg, leaves, l.programs.lease)
+	return err
+}
+
+// attachHook attaches a program in front of others: by a tcx link from 6.6 on, below by
+// a filter of clsact, which outlives the daemon without a pin; the link is nil then.
+func (l *Loader) attachHook(leg *leg, hook tcHook, program *ebpf.Program) (link.Link, error) {
+	pin := l.pins.link(hook.kind, leg.Ifindex)
 	if held, err := link.LoadPinnedLink(pin, nil); err == nil {
-		if held.Update(l.programs.tc) == nil {
-			leg.tcx = held
-			return nil
+		if held.Update(program) == nil {
+			return held, nil
 		}
 		_ = held.Unpin() // of a device that is gone
 		_ = held.Close()
 	}
 	held, err := link.AttachTCX(link.TCXOptions{
-		Interface: leg.Ifindex, Program: l.programs.tc, Attach: ebpf.AttachTCXIngress, Anchor: link.Head(),
+		Interface: leg.Ifindex, Program: program, Attach: hook.attach, Anchor: link.Head(),
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
-		return l.replaceFilter(leg)
+		return nil, l.replaceFilter(leg, hook, program)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := held.Pin(pin); err != nil {
 		_ = held.Close()
-		return fmt.Errorf("pin: %w", err)
+		return nil, fmt.Errorf("pin: %w", err)
 	}
-	leg.tcx = held
 	leg.made = append(leg.made, func() error { return removeLink(pin) })
-	return nil
+	return held, nil
 }
 
-func filter(ifindex int, program *ebpf.Program) *netlink.BpfFilter {
+func filter(ifindex int, hook tcHook, program *ebpf.Program) *netlink.BpfFilter {
 	f := &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: ifindex,
-			Parent:    netlink.HANDLE_MIN_INGRESS,
+			Parent:    hook.parent,
 			Handle:    netlink.MakeHandle(0, filterHandle),
 			Protocol:  unix.ETH_P_ALL,
 			Priority:  filterPriority,
@@ -77,15 +97,15 @@ func clsact(ifindex int) *netlink.GenericQdisc {
 	}
 }
 
-func (l *Loader) replaceFilter(leg *leg) error {
+func (l *Loader) replaceFilter(leg *leg, hook tcHook, program *ebpf.Program) error {
 	made, err := l.pins.makeClsact(leg.Ifindex)
 	if err != nil {
 		return fmt.Errorf("add clsact: %w", err)
 	}
-	if made || findFilter(leg.Ifindex) == nil {
-		leg.made = append(leg.made, func() error { return l.pins.removeFilter(leg.Ifindex) })
+	if made || findFilter(leg.Ifindex, hook) == nil {
+		leg.made = append(leg.made, func() error { return l.pins.removeFilters(leg.Ifindex, hook) })
 	}
-	if err := netlink.FilterReplace(filter(leg.Ifindex, l.programs.tc)); err != nil {
+	if err := netlink.FilterReplace(filter(leg.Ifindex, hook, program)); err != nil {
 		return fmt.Errorf("add the filter: %w", err)
 	}
 	return nil
@@ -110,15 +130,17 @@ func (p *pins) makeClsact(ifindex int) (made bool, err error) {
 	return false, err
 }
 
-// removeFilter removes ours, if there is one, and the clsact if we made it and
-// nobody else has a filter there.
-func (p *pins) removeFilter(ifindex int) error {
-	if f := findFilter(ifindex); f != nil {
-		if err := netlink.FilterDel(f); err != nil {
-			return fmt.Errorf("remove the filter: %w", err)
+// removeFilters removes ours at these hooks, if there are some; after the last, also the
+// clsact if we made it and nobody else has a filter there.
+func (p *pins) removeFilters(ifindex int, hooks ...tcHook) error {
+	for _, hook := range hooks {
+		if f := findFilter(ifindex, hook); f != nil {
+			if err := netlink.FilterDel(f); err != nil {
+				return fmt.Errorf("remove the filter: %w", err)
+			}
 		}
 	}
-	if _, err := os.Stat(p.clsact(ifindex)); err != nil {
+	if _, err := os.Stat(p.clsact(ifindex)); err != nil || hasOurFilter(ifindex) {
 		return nil
 	}
 	if !hasFilters(ifindex) {
@@ -142,21 +164,25 @@ func hasFilters(ifindex int) bool {
 	if err != nil {
 		return false
 	}
-	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
-		if filters, err := netlink.FilterList(device, parent); err != nil || len(filters) > 0 {
+	for _, hook := range []tcHook{comesIn, leaves} {
+		if filters, err := netlink.FilterList(device, hook.parent); err != nil || len(filters) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
+func hasOurFilter(ifindex int) bool {
+	return findFilter(ifindex, comesIn) != nil || findFilter(ifindex, leaves) != nil
+}
+
 // findFilter finds ours; nil: there is none, or no device, or no clsact.
-func findFilter(ifindex int) netlink.Filter {
+func findFilter(ifindex int, hook tcHook) netlink.Filter {
 	device, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
 		return nil
 	}
-	filters, err := netlink.FilterList(device, netlink.HANDLE_MIN_INGRESS)
+	filters, err := netlink.FilterList(device, hook.parent)
 	if err != nil {
 		return nil
 	}

@@ -24,7 +24,10 @@ const (
 	tcMapDirty6         = "dirty6"
 	tcMapFlows4         = "flows4"
 	tcMapFlows6         = "flows6"
+	tcMapHeld4          = "held4"
+	tcMapHeld6          = "held6"
 	tcMapHooks          = "hooks"
+	tcMapLease          = "lease"
 	tcMapLegIds         = "leg_ids"
 	tcMapLegOfIndex     = "leg_of_index"
 	tcMapLegs           = "legs"
@@ -36,6 +39,7 @@ const (
 	tcMapReals4         = "reals4"
 	tcMapReals6         = "reals6"
 	tcMapSchedules      = "schedules"
+	tcMapSilence        = "silence"
 	tcMapTrafficOf      = "traffic_of"
 	tcMapTurns          = "turns"
 	tcMapVips           = "vips"
@@ -106,7 +110,10 @@ type tcMapSpecs struct {
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Held4      *ebpf.MapSpec `ebpf:"held4"`
+	Held6      *ebpf.MapSpec `ebpf:"held6"`
 	Hooks      *ebpf.MapSpec `ebpf:"hooks"`
+	Lease      *ebpf.MapSpec `ebpf:"lease"`
 	LegIds     *ebpf.MapSpec `ebpf:"leg_ids"`
 	LegOfIndex *ebpf.MapSpec `ebpf:"leg_of_index"`
 	Legs       *ebpf.MapSpec `ebpf:"legs"`
@@ -118,6 +125,7 @@ type tcMapSpecs struct {
 	Reals4     *ebpf.MapSpec `ebpf:"reals4"`
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
+	Silence    *ebpf.MapSpec `ebpf:"silence"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -164,7 +172,10 @@ type tcMaps struct {
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Held4      *ebpf.Map `ebpf:"held4"`
+	Held6      *ebpf.Map `ebpf:"held6"`
 	Hooks      *ebpf.Map `ebpf:"hooks"`
+	Lease      *ebpf.Map `ebpf:"lease"`
 	LegIds     *ebpf.Map `ebpf:"leg_ids"`
 	LegOfIndex *ebpf.Map `ebpf:"leg_of_index"`
 	Legs       *ebpf.Map `ebpf:"legs"`
@@ -176,6 +187,7 @@ type tcMaps struct {
 	Reals4     *ebpf.Map `ebpf:"reals4"`
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
+	Silence    *ebpf.Map `ebpf:"silence"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -191,7 +203,10 @@ func (m *tcMaps) Close() error {
 		m.Dirty6,
 		m.Flows4,
 		m.Flows6,
+		m.Held4,
+		m.Held6,
 		m.Hooks,
+		m.Lease,
 		m.LegIds,
 		m.LegOfIndex,
 		m.Legs,
@@ -203,6 +218,7 @@ func (m *tcMaps) Close() error {
 		m.Reals4,
 		m.Reals6,
 		m.Schedules,
+		m.Silence,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

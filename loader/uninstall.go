@@ -87,12 +87,12 @@ func (r *Remains) removeFilters() (removed []string, err error) {
 	pins := newPins(r.path)
 	for _, device := range devices {
 		attrs := device.Attrs()
-		had := findFilter(attrs.Index) != nil
-		if err := pins.removeFilter(attrs.Index); err != nil {
+		had := hasOurFilter(attrs.Index)
+		if err := pins.removeFilters(attrs.Index, comesIn, leaves); err != nil {
 			return removed, fmt.Errorf("%s: %w", attrs.Name, err)
 		}
 		if had {
-			removed = append(removed, "filter of "+attrs.Name)
+			removed = append(removed, "filters of "+attrs.Name)
 		}
 	}
 	return removed, nil

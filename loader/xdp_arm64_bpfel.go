@@ -85,6 +85,11 @@ type xdpInsertLimits struct {
 	Pad     uint64
 }
 
+type xdpLease struct {
+	_     structs.HostLayout
+	Until uint64
+}
+
 type xdpLeg struct {
 	_               structs.HostLayout
 	Mac             [6]uint8
@@ -273,6 +278,12 @@ type xdpScratch struct {
 	}
 }
 
+type xdpSilenced struct {
+	_                  structs.HostLayout
+	DropLeaseArp       uint64
+	DropLeaseNeighbour uint64
+}
+
 type xdpTrace struct {
 	_        structs.HostLayout
 	Schedule uint64
@@ -324,7 +335,10 @@ const (
 	xdpMapDirty6         = "dirty6"
 	xdpMapFlows4         = "flows4"
 	xdpMapFlows6         = "flows6"
+	xdpMapHeld4          = "held4"
+	xdpMapHeld6          = "held6"
 	xdpMapHooks          = "hooks"
+	xdpMapLease          = "lease"
 	xdpMapLegIds         = "leg_ids"
 	xdpMapLegOfIndex     = "leg_of_index"
 	xdpMapLegs           = "legs"
@@ -336,6 +350,7 @@ const (
 	xdpMapReals4         = "reals4"
 	xdpMapReals6         = "reals6"
 	xdpMapSchedules      = "schedules"
+	xdpMapSilence        = "silence"
 	xdpMapTrafficOf      = "traffic_of"
 	xdpMapTurns          = "turns"
 	xdpMapVips           = "vips"
@@ -406,7 +421,10 @@ type xdpMapSpecs struct {
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Held4      *ebpf.MapSpec `ebpf:"held4"`
+	Held6      *ebpf.MapSpec `ebpf:"held6"`
 	Hooks      *ebpf.MapSpec `ebpf:"hooks"`
+	Lease      *ebpf.MapSpec `ebpf:"lease"`
 	LegIds     *ebpf.MapSpec `ebpf:"leg_ids"`
 	LegOfIndex *ebpf.MapSpec `ebpf:"leg_of_index"`
 	Legs       *ebpf.MapSpec `ebpf:"legs"`
@@ -418,6 +436,7 @@ type xdpMapSpecs struct {
 	Reals4     *ebpf.MapSpec `ebpf:"reals4"`
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
+	Silence    *ebpf.MapSpec `ebpf:"silence"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -464,7 +483,10 @@ type xdpMaps struct {
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Held4      *ebpf.Map `ebpf:"held4"`
+	Held6      *ebpf.Map `ebpf:"held6"`
 	Hooks      *ebpf.Map `ebpf:"hooks"`
+	Lease      *ebpf.Map `ebpf:"lease"`
 	LegIds     *ebpf.Map `ebpf:"leg_ids"`
 	LegOfIndex *ebpf.Map `ebpf:"leg_of_index"`
 	Legs       *ebpf.Map `ebpf:"legs"`
@@ -476,6 +498,7 @@ type xdpMaps struct {
 	Reals4     *ebpf.Map `ebpf:"reals4"`
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
+	Silence    *ebpf.Map `ebpf:"silence"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -491,7 +514,10 @@ func (m *xdpMaps) Close() error {
 		m.Dirty6,
 		m.Flows4,
 		m.Flows6,
+		m.Held4,
+		m.Held6,
 		m.Hooks,
+		m.Lease,
 		m.LegIds,
 		m.LegOfIndex,
 		m.Legs,
@@ -503,6 +529,7 @@ func (m *xdpMaps) Close() error {
 		m.Reals4,
 		m.Reals6,
 		m.Schedules,
+		m.Silence,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

@@ -287,16 +287,9 @@ func (r *rig) step(t *testing.T, hook loader.Hook, name string, s step) {
 	if got := verdict(hook, v); got != s.want {
 		t.Errorf("%s: %s, want %s", name, got, s.want)
 	}
-	moved := []string{}
-	for reason, n := range r.counted(t, hook) {
-		for range n - before[reason] {
-			moved = append(moved, reason)
-		}
-	}
-	sort.Strings(moved)
 	want := strings.Fields(s.reasons)
 	sort.Strings(want)
-	if got := strings.Join(moved, " "); got != strings.Join(want, " ") {
+	if got := strings.Join(moved(before, r.counted(t, hook)), " "); got != strings.Join(want, " ") {
 		t.Errorf("%s: counted %s, want %s", name, got, strings.Join(want, " "))
 	}
 	wanted := frame
@@ -309,4 +302,15 @@ func (r *rig) step(t *testing.T, hook loader.Hook, name string, s step) {
 	if d := Differ(after, wanted); d != "" {
 		t.Errorf("%s: %s", name, d)
 	}
+}
+
+// moved are the counters that did, in order; each as often as it counted.
+func moved(before, after map[string]uint64) (list []string) {
+	for reason, n := range after {
+		for range n - before[reason] {
+			list = append(list, reason)
+		}
+	}
+	sort.Strings(list)
+	return list
 }
