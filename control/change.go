@@ -79,7 +79,7 @@ func (c *Controller) takeChanges(first change) {
 func (c *Controller) makeRevision(changes []change) {
 	d := draft{
 		file: c.file, live: sync.OnceValue(c.liveFlows),
-		facts: sync.OnceValues(func() (config.Facts, error) { return facts(c.Host) }),
+		facts: sync.OnceValues(func() (config.Facts, error) { return facts(c.Host, c.Router) }),
 	}
 	outcomes := make([]outcome, len(changes))
 	for i, ch := range changes {
@@ -119,7 +119,7 @@ func (c *Controller) consider(ch change, d *draft) outcome {
 	}
 	next, err := c.edited(ch, d)
 	if err == nil && next != d.file {
-		err = config.ValidateChange(ch.name(c.ConfigFile), d.file.Config, next.Config)
+		err = ch.follows(ch.name(c.ConfigFile), d.file.Config, next.Config)
 	}
 	switch {
 	case errors.Is(err, config.ErrNotFound) && ch.IfExists:
@@ -157,7 +157,7 @@ func (c *Controller) edited(ch change, d *draft) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.Open(ch.name(c.ConfigFile), data, facts)
+	return open(ch.name(c.ConfigFile), data, facts)
 }
 
 // name is what the caller calls the configuration.

@@ -28,6 +28,7 @@ type Options struct {
 	RunDir     string
 	StateDir   string
 	Version    string
+	Router     string // which one of a pair it is said to be; empty: the machine says it
 	Loader     *loader.Loader
 	Host       *host.Host
 	Log        *zap.Logger

@@ -24,23 +24,32 @@ type Loaded struct {
 // Load reads the configuration file and the revisions in the state directory, and
 // finds the configuration's place on this machine. For a file that is broken or
 // missing the last revision stands in. If there is none either, the error is the
-// file's, maybe a *config.Errors. Nothing is written.
-func Load(path, stateDir string, h *host.Host) (Loaded, error) {
+// file's, maybe a *config.Errors. Nothing is written. router says which one of a pair
+// this is; empty: the machine does.
+func Load(path, stateDir, router string, h *host.Host) (Loaded, error) {
 	store, err := revision.Open(disk.Disk{}, filepath.Join(stateDir, "revisions"), path)
 	if err != nil {
 		return Loaded{}, err
 	}
 	loaded := Loaded{Revisions: store}
+	facts, err := facts(h, router)
+	if err != nil {
+		return Loaded{}, err
+	}
 	data, err := os.ReadFile(path)
 	if err == nil {
-		loaded.File, err = understand(path, data, h)
+		loaded.File, err = open(path, data, facts)
 	} else {
 		err = fmt.Errorf("read the configuration: %w", err)
 	}
-	if last := store.Last(); err != nil && last.Number > 0 {
+	last := store.Last()
+	if err == nil {
+		err = stays(path, loaded.File, store, last)
+	}
+	if err != nil && last.Number > 0 {
 		loaded.Broken = err
 		if data, err = store.File(last.Number); err == nil {
-			loaded.File, err = understand(path, data, h)
+			loaded.File, err = open(path, data, facts)
 		}
 		if err != nil {
 			return Loaded{}, loaded.Broken
@@ -49,17 +58,62 @@ func Load(path, stateDir string, h *host.Host) (Loaded, error) {
 	return loaded, err
 }
 
-// understand parses a file's bytes for this machine.
-func understand(path string, data []byte, h *host.Host) (*config.File, error) {
-	facts, err := facts(h)
+// open reads a file's bytes for this machine.
+func open(name string, data []byte, facts config.Facts) (*config.File, error) {
+	file, err := config.Open(name, data, facts)
+	if err == nil {
+		err = pairNotYet(name, file.Config)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return config.Open(path, data, facts)
+	return file, nil
+}
+
+// pairNotYet refuses what this version reads and does not run.
+func pairNotYet(name string, c *config.Config) error {
+	refused := &config.Errors{File: name}
+	refuse := func(path string) {
+		refused.List = append(refused.List, config.Error{
+			Place: c.Place(path), Path: path, Message: "the pair is not supported yet", Remedy: "leave it out",
+		})
+	}
+	for _, leg := range c.Legs {
+		if leg.Role == config.RolePair {
+			refuse("legs." + leg.Name + ".role")
+		}
+	}
+	if c.Paired() {
+		refuse("routers")
+	}
+	if refused.List == nil {
+		return nil
+	}
+	return refused
+}
+
+// stays refuses a file by which a router of a pair would start alone.
+func stays(name string, file *config.File, store *revision.Store, last revision.Revision) error {
+	if last.Number == 0 || last.Hash == config.HashOf(file.Data) {
+		return nil
+	}
+	data, err := store.File(last.Number)
+	if err != nil {
+		return nil // it is as if there were none
+	}
+	before, err := config.Parse(name, data)
+	if err != nil {
+		return nil
+	}
+	return config.ValidateStay(name, before, file.Config)
 }
 
 // facts are what this machine is to a configuration.
-func facts(h *host.Host) (facts config.Facts, err error) {
+func facts(h *host.Host, router string) (facts config.Facts, err error) {
+	facts.Router, facts.Files = router, os.DirFS("/")
+	if facts.Hostname, err = os.Hostname(); err != nil {
+		return facts, err
+	}
 	devices, err := h.Interfaces()
 	if err != nil {
 		return facts, fmt.Errorf("read the interfaces: %w", err)

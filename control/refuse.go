@@ -35,6 +35,20 @@ func (c *Controller) refuses(ch change, d *draft) error {
 	return nil
 }
 
+// follows says why a running configuration cannot become another, or not in this way.
+func (ch change) follows(name string, running, next *config.Config) error {
+	if err := config.ValidateChange(name, running, next); err != nil {
+		return err
+	}
+	if ch.Confirm > 0 && next.Paired() && !running.Paired() {
+		return &config.Errors{File: name, List: []config.Error{{
+			Place: next.Place("routers"), Path: "routers", Message: "a router cannot be rolled back out of a pair",
+			Remedy: "apply it without --confirm; to leave the pair: lbctl pair leave",
+		}}}
+	}
+	return config.ValidateStay(name, running, next)
+}
+
 // fileProblems is what status says of the configuration file.
 func (c *Controller) fileProblems() (problems []string) {
 	if by := c.running.ConfirmBy; !by.IsZero() {

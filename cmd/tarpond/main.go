@@ -47,6 +47,7 @@ func newApp() *cli.App {
 			&cli.StringFlag{Name: "run-dir", Value: "/run/tarpon", Usage: "`DIR` of the socket and of what was made"},
 			&cli.StringFlag{Name: "state-dir", Value: "/var/lib/tarpon", Usage: "`DIR` of what outlives a boot"},
 			&cli.StringFlag{Name: "bpffs", Value: "/sys/fs/bpf", Usage: "a mounted bpffs; pins lie in `DIR`/tarpon"},
+			&cli.StringFlag{Name: "router", Usage: "of a pair this is the router `NAME`; by default hostname and addresses say it"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		},
 		Commands: []*cli.Command{uninstallCommand()},
@@ -94,7 +95,7 @@ func run(c *cli.Context) error {
 		return err
 	}
 	defer machine.Close()
-	loaded, err := control.Load(c.String("config"), c.String("state-dir"), machine)
+	loaded, err := control.Load(c.String("config"), c.String("state-dir"), c.String("router"), machine)
 	if faults := (*config.Errors)(nil); errors.As(err, &faults) || errors.Is(err, os.ErrNotExist) {
 		return cli.Exit(err, exitConfig)
 	}
@@ -112,7 +113,7 @@ func run(c *cli.Context) error {
 	// end of the process gives the lock free.
 	controller := control.New(control.Options{
 		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
-		Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log,
+		Router: c.String("router"), Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log,
 		Tell: func(line string) { _, _ = daemon.SdNotify(false, "STATUS="+line) },
 	}, loaded)
 	if err := controller.Start(); err != nil {

@@ -90,13 +90,18 @@ func (d *decoder) check(n *yaml.Node, path string) Check {
 		d.required(n, path, "run", "the program and its arguments, such as [/etc/tarpon/check-db, -q]")
 	}
 	c.Port = uint16(port)
+	d.atMostInterval(n, path, &c.Timeout, c.Interval)
+	return c
+}
+
+// atMostInterval holds a timeout to the interval; one that is not written follows it.
+func (d *decoder) atMostInterval(n *yaml.Node, path string, timeout *time.Duration, interval time.Duration) {
 	switch {
 	case valueOf(n, "timeout") == nil:
-		c.Timeout = min(c.Timeout, c.Interval)
-	case c.Timeout > c.Interval:
-		d.fail(path+".timeout", "", "%s is longer than the interval, %s", formatDuration(c.Timeout), formatDuration(c.Interval))
+		*timeout = min(*timeout, interval)
+	case *timeout > interval:
+		d.fail(path+".timeout", "", "%s is longer than the interval, %s", formatDuration(*timeout), formatDuration(interval))
 	}
-	return c
 }
 
 // refuseOthers refuses the keys that a type does not have.
@@ -156,13 +161,18 @@ func (d *decoder) command(to *[]string) reader {
 	}
 }
 
-// Texts that go into a request as they are must not end it.
+// What texts look like: those that go into a request as they are must not end it.
 var (
 	methodText = regexp.MustCompile(`^[A-Z]{1,20}$`)
 	pathText   = regexp.MustCompile(`^/[!-~]*$`)
 	hostText   = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]{0,255}$`)
 	nameText   = regexp.MustCompile(`^[A-Za-z0-9._-]{0,255}$`)
 	fileText   = regexp.MustCompile(`^(/[^\x00-\x1f\x7f]*)?$`)
+	pinText    = regexp.MustCompile(`^(?i)sha256:[0-9a-f]{64}$`)
+	unitText   = regexp.MustCompile(`^[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*\.[a-z]+$`)
+	agentText  = regexp.MustCompile(`^/?[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
+	wholePath  = regexp.MustCompile(`^/[^\x00-\x1f\x7f]*$`)
+	v2Text     = regexp.MustCompile(`^[!-~]{0,8}$`)
 )
 
 func (d *decoder) matching(to *string, want *regexp.Regexp, otherwise string) reader {
@@ -177,6 +187,10 @@ func (d *decoder) matching(to *string, want *regexp.Regexp, otherwise string) re
 		}
 		*to = s
 	}
+}
+
+func (d *decoder) wholePath(to *string) reader {
+	return d.matching(to, wholePath, "write the whole path, from /")
 }
 
 func (d *decoder) percent(to *float64) reader {

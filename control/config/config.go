@@ -1,6 +1,6 @@
 // Package config is the configuration file: its types, its strict parser, its
 // checks, and edits of its bytes. Everything here is a function from values to
-// values; nothing is read from the machine or from a disk.
+// values; what the machine is to a configuration is handed in as Facts.
 package config
 
 import (
@@ -23,6 +23,11 @@ type Config struct {
 	Checks   map[string]Check // by name; tcp and none are always there
 	Metrics  Metrics
 	Vips     []Vip
+	Routers  []Router // two, or none
+	Pair     Pair
+
+	// Self is the router that this machine is, where ValidateHost has found it.
+	Self string
 
 	places map[string]Place
 	spots  []spot // of vips, see spotsOf
@@ -42,7 +47,8 @@ func (c *Config) Equal(other *Config) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// A Leg is an interface of the router, by the name that both routers share.
+// A Leg is an interface of the router, by the name that both routers share. Where
+// ValidateHost has found out which router this is, the interface is its.
 type Leg struct {
 	Name      string
 	Role      loader.Role

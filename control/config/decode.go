@@ -110,6 +110,56 @@ func indexOf(n *yaml.Node, key string) int {
 	return -1
 }
 
+// byName reads a mapping from names that the file has defined.
+func byName[T any](d *decoder, names []string, to *map[string]T, item func(*T) reader) reader {
+	return func(n *yaml.Node, path string) {
+		keys := fields{}
+		for _, name := range names {
+			keys[name] = func(n *yaml.Node, path string) {
+				var value T
+				item(&value)(n, path)
+				if *to == nil {
+					*to = map[string]T{}
+				}
+				(*to)[name] = value
+			}
+		}
+		d.mapping(n, path, keys)
+	}
+}
+
+// keys reads a mapping.
+func (d *decoder) keys(keys fields) reader {
+	return func(n *yaml.Node, path string) { d.mapping(n, path, keys) }
+}
+
+// list reads a list of values.
+func list[T any](d *decoder, to *[]T, item func(*T) reader) reader {
+	return func(n *yaml.Node, path string) {
+		*to = nil
+		d.sequence(n, path, func(n *yaml.Node, path string) {
+			var value T
+			item(&value)(n, path)
+			*to = append(*to, value)
+		})
+	}
+}
+
+// some reads one value, or a list of one or more.
+func some[T any](d *decoder, to *[]T, item func(*T) reader) reader {
+	return func(n *yaml.Node, path string) {
+		if n.Kind == yaml.SequenceNode {
+			if list(d, to, item)(n, path); len(n.Content) == 0 {
+				d.failNode(n, path, "", "at least one is needed here")
+				*to = make([]T, 1) // what could not be read is not missing
+			}
+			return
+		}
+		*to = make([]T, 1)
+		item(&(*to)[0])(n, path)
+	}
+}
+
 // required says that a mapping lacks a key.
 func (d *decoder) required(n *yaml.Node, path, key, hint string) {
 	if valueOf(n, key) == nil {
@@ -153,17 +203,37 @@ func (d *decoder) str(to *string) reader {
 	}
 }
 
+// word reads a text that is not empty.
+func (d *decoder) word(to *string) reader {
+	return func(n *yaml.Node, path string) {
+		if d.str(to)(n, path); n.Kind == yaml.ScalarNode && n.Value == "" && !isNull(n) {
+			d.failNode(n, path, "", "a name is needed here")
+		}
+	}
+}
+
 const maxLabel = 63
 
-// label reads a name that people give: it must not look like an address, since it
-// may be used wherever one is asked for. Empty is none.
+// label reads a name that people may give. Empty is none.
 func (d *decoder) label(to *string) reader {
+	return func(n *yaml.Node, path string) {
+		if n.Kind == yaml.ScalarNode && n.Value == "" && !isNull(n) {
+			*to = ""
+			return
+		}
+		d.name(to)(n, path)
+	}
+}
+
+// name reads a name that people give: it must not look like an address, since it may
+// be used wherever one is asked for.
+func (d *decoder) name(to *string) reader {
 	return func(n *yaml.Node, path string) {
 		s, ok := d.text(n, path)
 		if !ok {
 			return
 		}
-		if why := badLabel(s); s != "" && why != "" {
+		if why := badLabel(s); why != "" {
 			d.failNode(n, path, "", "%q: %s", s, why)
 			return
 		}
@@ -250,9 +320,4 @@ func (d *decoder) duration(to *time.Duration, least, most, step time.Duration) r
 			*to = value
 		}
 	}
-}
-
-// later refuses what the format has but this version does not do yet.
-func (d *decoder) later(n *yaml.Node, path string) {
-	d.failNode(n, path, "leave it out", "not yet: this version does not have it")
 }

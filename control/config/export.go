@@ -62,6 +62,14 @@ func Export(c *Config) []byte {
 		vips.Content = append(vips.Content, exportVip(&c.Vips[i], c))
 	}
 	put(root, "vips", vips)
+	if c.Paired() {
+		routers := sequenceOf(0)
+		for _, router := range c.Routers {
+			routers.Content = append(routers.Content, exportRouter(router, c))
+		}
+		put(root, "routers", routers)
+		put(root, "pair", exportPair(c))
+	}
 	return []byte(strings.Join(indents{item: 2, list: 2}.blockLines(root), "\n") + "\n")
 }
 
@@ -73,6 +81,8 @@ func roleName(role loader.Role) string {
 		return "outside"
 	case loader.Inside:
 		return "inside"
+	case RolePair:
+		return "pair"
 	}
 	return "both"
 }
@@ -122,13 +132,7 @@ func exportCheck(c Check) *yaml.Node {
 	putUnless(n, "verify", "false", c.Verify == base.Verify)
 	putUnless(n, "ca", c.CA, c.CA == base.CA)
 	putUnless(n, "sni", c.SNI, c.SNI == base.SNI)
-	if c.Run != nil {
-		list := sequenceOf(yaml.FlowStyle)
-		for _, text := range c.Run {
-			list.Content = append(list.Content, scalar(text))
-		}
-		put(n, "run", list)
-	}
+	putList(n, "run", c.Run)
 	return n
 }
 
@@ -183,6 +187,18 @@ func putUnless(n *yaml.Node, key, value string, isDefault bool) {
 	if !isDefault {
 		put(n, key, scalar(value))
 	}
+}
+
+// putList puts what is not empty.
+func putList(n *yaml.Node, key string, texts []string) {
+	if len(texts) == 0 {
+		return
+	}
+	list := sequenceOf(yaml.FlowStyle)
+	for _, text := range texts {
+		list.Content = append(list.Content, scalar(text))
+	}
+	put(n, key, list)
 }
 
 // formatDuration writes a time as the file has it: 15m, not 15m0s.

@@ -98,7 +98,7 @@ func (f *File) editVip(vip string, facts Facts, edit func([]byte) ([]byte, error
 	case len(edited) < len(head)+len(tail) || !bytes.HasPrefix(edited, head) || !bytes.HasSuffix(edited, tail):
 		return nil
 	}
-	part, r := parse(edited)
+	part, r := parsePart(edited)
 	if r.errors("") != nil || part.spots == nil {
 		return nil
 	}
@@ -151,10 +151,8 @@ func (f *File) check(c *Config, changed []Vip, facts Facts) []Vip {
 		}
 	}
 	among.Vips = slices.Clone(changed)
-	backends := 0
 	for i := range c.Vips {
 		vip := &c.Vips[i]
-		backends += len(vip.Reals)
 		related := names[vip.Name] || addresses[vip.Endpoint.Addr()] ||
 			slices.ContainsFunc(vip.Reals, func(r Real) bool { return addresses[r.Address.Addr()] })
 		if isChanged[vip.Endpoint] {
@@ -165,10 +163,8 @@ func (f *File) check(c *Config, changed []Vip, facts Facts) []Vip {
 			among.Vips = append(among.Vips, *vip)
 		}
 	}
-	if len(c.Vips) > maxVips || backends > maxBackends {
-		return nil
-	}
 	r := &report{}
+	r.validateWhole(c)
 	r.validate(&among)
 	placed := r.validateHost(&among, facts)
 	if r.errors("") != nil {

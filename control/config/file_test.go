@@ -13,7 +13,8 @@ import (
 
 var testFacts = Facts{Interfaces: []Interface{
 	{Name: "eth0", Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.250/24"), netip.MustParsePrefix("2001:db8::250/64")}},
-	{Name: "eth1", Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("10.0.0.13/24")}},
+	{Name: "eth1", Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("10.0.0.13/24"), netip.MustParsePrefix("fe80::1/64")}},
+	{Name: "eth2", Networks: []netip.Prefix{netip.MustParsePrefix("172.31.0.1/24")}},
 }}
 
 // An edit of a file's one vip is the same as an edit of its bytes, which are parsed

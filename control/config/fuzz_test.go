@@ -16,8 +16,12 @@ func seeds(f *testing.F) [][]byte {
 	if err != nil {
 		f.Fatal(err)
 	}
+	full, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
 	return [][]byte{
-		{}, errors, styles, []byte(sample), []byte(legs),
+		{}, errors, styles, full, []byte(sample), []byte(legs), []byte(pairFile),
 		[]byte("{legs: {a: {role: both, interface: e}}, vips: [{vip: 1.2.3.4:5, reals: [1.2.3.5, {real: 1.2.3.6, weight: 0}]}]}"),
 		[]byte("legs: {a: {role: both, interface: e}}\nvips:\n- vip: >-\n    1.2.3.4:5\n  ? reals\n  : - '1.2.3.5'\n    - real: 1.2.3.6\n"),
 	}
@@ -52,8 +56,15 @@ func FuzzParse(f *testing.F) {
 		if !again.Equal(c) {
 			t.Errorf("exported as another: %s\n%s", diffConfigs(c, again), Export(c))
 		}
-		if _, err := ValidateHost("f", c, lab()); err != nil {
-			_ = err.Error()
+		for _, facts := range []Facts{lab(), pairLab()} {
+			if _, err := ValidateHost("f", c, facts); err != nil {
+				_ = err.Error()
+			}
+		}
+		for _, router := range c.Routers {
+			if side, ok := c.ForRouter(router.Name); !ok || len(side.Links) == 0 {
+				t.Errorf("%s has no way to its peer: %+v", router.Name, side)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ type Facts struct {
 	Listeners  []Listener
 	// Gateways of its default routes; a link-local one has its interface as its zone.
 	Gateways []netip.Addr
+	Hostname string
+	Router   string // which one of a pair it is said to be (tarpond --router); empty: not
+	Files    fs.FS  // from /; nil: not looked at
 }
 
 // An Interface is one of a machine.
@@ -65,8 +69,9 @@ func (m machine) isGateway(addr netip.Addr, name string) bool {
 }
 
 // ValidateHost finds what of a configuration cannot be on a machine. The result is
-// a copy in which every vip has its leg: that of its address's network if the file
-// names none. The error is an *Errors.
+// a copy in which every vip has its leg, that of its address's network if the file
+// names none; of a pair it says which router this is, and the legs have its
+// interfaces. The error is an *Errors.
 func ValidateHost(file string, c *Config, facts Facts) (*Config, error) {
 	r := &report{places: c.places}
 	placed := r.validateHost(c, facts)
@@ -80,10 +85,16 @@ func (r *report) validateHost(c *Config, facts Facts) *Config {
 	m := newMachine(facts)
 	placed := *c
 	placed.Vips = slices.Clone(c.Vips)
-	for _, leg := range c.Legs {
-		r.hostLeg(leg, m)
+	me := r.whoAmI(c, m)
+	if me >= 0 {
+		placed.Self, placed.Legs = c.Routers[me].Name, c.legsOf(c.Routers[me])
 	}
-	r.hostFloating(c, m)
+	for _, leg := range placed.Legs {
+		if me >= 0 || !c.Paired() { // else nobody knows its interface
+			r.hostLeg(leg, c.interfacePath(me, leg.Name), m)
+		}
+	}
+	r.hostFloating(&placed, m)
 	first := map[netip.Addr]int{}
 	for i := range placed.Vips {
 		vip := &placed.Vips[i]
@@ -91,8 +102,8 @@ func (r *report) validateHost(c *Config, facts Facts) *Config {
 			continue
 		}
 		path := fmt.Sprintf("vips[%d]", i)
-		r.place(path, vip, c, m)
-		r.hostVip(path, vip, c, m)
+		r.place(path, vip, &placed, m)
+		r.hostVip(path, vip, &placed, m)
 		j, ok := first[vip.Endpoint.Addr()]
 		if !ok {
 			first[vip.Endpoint.Addr()] = i
@@ -100,20 +111,31 @@ func (r *report) validateHost(c *Config, facts Facts) *Config {
 			r.twoHomes(path, vip, &placed.Vips[j], r.places[fmt.Sprintf("vips[%d].vip", j)].Line)
 		}
 		for j, real := range vip.Reals {
-			if name, ok := m.own[real.Address.Addr()]; ok {
+			if name, ok := m.own[real.Address.Addr()]; ok && c.ownerOf(real.Address.Addr()) == "" {
 				r.fail(fmt.Sprintf("%s.reals[%d]", path, j), "a real is another machine",
 					"%s is this router's own address (%s)", real.Address.Addr(), name)
 			}
 		}
 	}
+	if me >= 0 {
+		r.hostPair(&placed, me, m)
+	}
 	return &placed
 }
 
-func (r *report) hostLeg(leg Leg, m machine) {
+// interfacePath is where a file says which interface a leg has on a router; -1: alone.
+func (c *Config) interfacePath(router int, leg string) string {
+	if router >= 0 && c.Routers[router].Interfaces[leg] != "" {
+		return fmt.Sprintf("%s.interfaces.%s", routerPath(router), leg)
+	}
+	return "legs." + leg + ".interface"
+}
+
+// hostLeg takes the path of where the file names the interface.
+func (r *report) hostLeg(leg Leg, path string, m machine) {
 	if leg.Interface == "" {
 		return
 	}
-	path := "legs." + leg.Name
 	i, ok := m.interfaces[leg.Interface]
 	if !ok {
 		known := []string{}
@@ -122,16 +144,16 @@ func (r *report) hostLeg(leg Leg, m machine) {
 				known = append(known, i.Name)
 			}
 		}
-		r.fail(path+".interface", "see: ip link", "there is no interface %s%s", leg.Interface, didYouMean(leg.Interface, known))
+		r.fail(path, "see: ip link", "there is no interface %s%s", leg.Interface, didYouMean(leg.Interface, known))
 		return
 	}
 	switch kind := m.interfaces[i.Master].Kind; kind {
 	case "bond", "bridge", "team", "openvswitch":
-		r.fail(path+".interface", fmt.Sprintf("write interface: %s; its modes are tc and generic", i.Master),
+		r.fail(path, fmt.Sprintf("write interface: %s; its modes are tc and generic", i.Master),
 			"%s is a port of the %s %s, which takes its packets", i.Name, kind, i.Master)
 	}
 	if i.Kind == "vlan" && leg.Mode == loader.Native {
-		r.fail(path+".mode", "write mode: auto, which takes tc", "%s is a VLAN on %s: it has no native mode", i.Name, orUnknown(i.Parent))
+		r.fail("legs."+leg.Name+".mode", "write mode: auto, which takes tc", "%s is a VLAN on %s: it has no native mode", i.Name, orUnknown(i.Parent))
 	}
 }
 
@@ -146,13 +168,22 @@ func (r *report) hostFloating(c *Config, m machine) {
 	for i, f := range c.Floating {
 		path := fmt.Sprintf("floating[%d].address", i)
 		leg, _ := c.Leg(f.Leg)
-		if name, ok := m.own[f.Address.Addr()]; ok && name != leg.Interface {
+		switch name, ok := m.own[f.Address.Addr()]; {
+		case !ok || c.ownerOf(f.Address.Addr()) != "":
+		case c.Paired():
+			r.onBoth(path, f.Address.Addr(), name)
+		case name != leg.Interface:
 			r.fail(path, "take it from there, or name the leg of that interface", "%s is on %s already", f.Address.Addr(), name)
 		}
 		if m.isGateway(f.Address.Addr(), leg.Interface) {
 			r.fail(path, "", "%s is this router's default gateway", f.Address.Addr())
 		}
 	}
+}
+
+// onBoth refuses to move an address that a router has for itself.
+func (r *report) onBoth(path string, addr netip.Addr, name string) {
+	r.fail(path, "take it off the machine: the active router adds it", "%s is on %s already: both routers would have it", addr, name)
 }
 
 // hostVip keeps a vip from taking what the machine itself needs.
@@ -171,7 +202,14 @@ func (r *report) hostVip(path string, vip *Vip, c *Config, m machine) {
 	}
 	name, own := m.own[addr]
 	floating := slices.ContainsFunc(c.Floating, func(f Floating) bool { return f.Address.Addr() == addr })
-	if !own || floating || vip.SharesOwnAddress {
+	if !own || floating || c.ownerOf(addr) != "" {
+		return
+	}
+	if c.Paired() {
+		r.onBoth(path+".vip", addr, name)
+		return
+	}
+	if vip.SharesOwnAddress {
 		return
 	}
 	const remedy = "take another address, or add `shares_own_address: true`"
@@ -193,11 +231,13 @@ func (r *report) place(path string, vip *Vip, c *Config, m machine) {
 		return
 	}
 	var found, candidates, outside []string
+	missing := false // an interface: that was told
 	for _, leg := range c.Legs {
 		if leg.Role&loader.Outside == 0 {
 			continue
 		}
 		outside = append(outside, leg.Name)
+		missing = missing || m.interfaces[leg.Interface].Name == ""
 		for _, network := range legNetworks(leg, c, m) {
 			if network.Addr().Is4() != vip.Endpoint.Addr().Is4() {
 				continue
@@ -219,6 +259,7 @@ func (r *report) place(path string, vip *Vip, c *Config, m machine) {
 	switch {
 	case len(found) == 1:
 		vip.Leg = found[0]
+	case missing:
 	case len(found) > 1:
 		fail("add `leg: "+strings.Join(found, "` or `leg: ")+"`", "networks of several outside legs")
 	case len(outside) > 0:

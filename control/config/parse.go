@@ -43,6 +43,15 @@ func ParseOn(file string, data []byte, facts Facts) (*Config, error) {
 // parse returns what it could read, with zero values where it could not; nil if
 // that was nothing.
 func parse(data []byte) (*Config, *report) {
+	c, r := parsePart(data)
+	if c != nil {
+		r.validateWhole(c)
+	}
+	return c, r
+}
+
+// parsePart is parse without what only a file with all its vips can be asked.
+func parsePart(data []byte) (*Config, *report) {
 	c := newConfig()
 	d := &decoder{report: report{places: c.places}}
 	root := d.document(data)
@@ -63,8 +72,8 @@ func parse(data []byte) (*Config, *report) {
 
 func (d *decoder) config(root *yaml.Node, c *Config) {
 	sections := map[string]*yaml.Node{}
-	keys := fields{"routers": d.later, "pair": d.later}
-	for _, name := range []string{"version", "legs", "floating", "flows", "checks", "metrics", "defaults", "vips"} {
+	keys := fields{}
+	for _, name := range []string{"version", "legs", "floating", "flows", "checks", "metrics", "defaults", "vips", "routers", "pair"} {
 		keys[name] = func(n *yaml.Node, path string) { sections[path] = n }
 	}
 	if !d.mapping(root, "", keys) {
@@ -90,6 +99,10 @@ func (d *decoder) config(root *yaml.Node, c *Config) {
 	read("vips", func(n *yaml.Node, path string) {
 		d.sequence(n, path, func(n *yaml.Node, path string) { c.Vips = append(c.Vips, d.vip(n, path, defaults, c)) })
 	})
+	read("routers", func(n *yaml.Node, path string) {
+		d.sequence(n, path, func(n *yaml.Node, path string) { c.Routers = append(c.Routers, d.router(n, path, c)) })
+	})
+	d.pair(sections["pair"], c)
 }
 
 func (d *decoder) version(c *Config) reader {
@@ -120,34 +133,32 @@ func (d *decoder) legs(c *Config) reader {
 
 func (d *decoder) leg(n *yaml.Node, path, name string) Leg {
 	leg := Leg{Name: name}
-	role := choice(d, &leg.Role, []string{"outside", "inside", "both"}, []loader.Role{loader.Outside, loader.Inside, loader.Both})
 	ok := d.mapping(n, path, fields{
-		"role": func(n *yaml.Node, path string) {
-			if n.Value == "pair" {
-				d.later(n, path)
-				return
-			}
-			role(n, path)
-		},
-		"interface": func(n *yaml.Node, path string) {
-			s, ok := d.text(n, path)
-			if !ok {
-				return
-			}
-			if s == "" || s == "lo" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t") {
-				d.failNode(n, path, "see: ip link", "%q cannot be a leg's interface", s)
-				return
-			}
-			leg.Interface = s
-		},
+		"role": choice(d, &leg.Role, []string{"outside", "inside", "both", "pair"},
+			[]loader.Role{loader.Outside, loader.Inside, loader.Both, RolePair}),
+		"interface": d.interfaceName(&leg.Interface),
 		"mode": choice(d, &leg.Mode, []string{"auto", "native", "tc", "generic"},
 			[]loader.Mode{loader.Auto, loader.Native, loader.TC, loader.Generic}),
 	})
 	if ok {
-		d.required(n, path, "role", "outside, inside or both")
+		d.required(n, path, "role", "outside, inside, both or pair")
 		d.required(n, path, "interface", "such as eth0")
 	}
 	return leg
+}
+
+func (d *decoder) interfaceName(to *string) reader {
+	return func(n *yaml.Node, path string) {
+		s, ok := d.text(n, path)
+		if !ok {
+			return
+		}
+		if s == "" || s == "lo" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t") {
+			d.failNode(n, path, "see: ip link", "%q cannot be a leg's interface", s)
+			return
+		}
+		*to = s
+	}
 }
 
 func (d *decoder) floating(c *Config) reader {

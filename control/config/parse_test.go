@@ -53,7 +53,9 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ParseOn("/etc/tarpon/tarpon.yaml", data, lab())
+	facts := lab()
+	facts.Hostname = "lb3"
+	_, err = ParseOn("/etc/tarpon/tarpon.yaml", data, facts)
 	list, ok := err.(*Errors)
 	if !ok {
 		t.Fatalf("%T %v", err, err)

@@ -35,7 +35,46 @@ func drawConfig(t *rapid.T) *Config {
 			c.Vips = append(c.Vips, v)
 		}
 	}
+	if len(c.Floating) > 0 && rapid.Bool().Draw(t, "pair") {
+		drawPair(t, c)
+	}
 	return c
+}
+
+// drawPair makes a configuration one of a pair; edits may take its quorum's vip away.
+func drawPair(t *rapid.T, c *Config) {
+	addrs := func(list ...string) (out []netip.Addr) {
+		for _, s := range list {
+			out = append(out, netip.MustParseAddr(s))
+		}
+		return out
+	}
+	c.Legs = append(c.Legs, Leg{"hb", RolePair, "eth2", loader.Auto})
+	c.Routers = []Router{
+		{Name: "lb1", Addresses: map[string][]netip.Addr{"wan": addrs("192.0.2.250"), "lan": addrs("10.0.0.1", "fe80::1"), "hb": addrs("172.31.0.1")}, Priority: 150, Keys: []string{"sha256:" + strings.Repeat("a", 64)}},
+		{Name: "lb2", Addresses: map[string][]netip.Addr{"wan": addrs("192.0.2.251"), "lan": addrs("10.0.0.2")}, Interfaces: map[string]string{"wan": "ens1"}, Priority: 100, Keys: []string{"sha256:" + strings.Repeat("b", 64), "sha256:" + strings.Repeat("c", 64)}},
+	}
+	p := defaultPair()
+	c.Pair = p
+	p.VRID = rapid.IntRange(1, 255).Draw(t, "vrid")
+	p.Heartbeats = rapid.SampledFrom([][]string{{"wan", "lan"}, {"lan"}, {"lan", "wan"}}).Draw(t, "heartbeats")
+	p.Advertise = rapid.SampledFrom([][]netip.Addr{addrs("10.0.0.254"), addrs("192.0.2.3", "10.0.0.254")}).Draw(t, "advertise")
+	p.Advert = rapid.SampledFrom([]time.Duration{200 * time.Millisecond, time.Second}).Draw(t, "advert")
+	p.Announce.Verify = rapid.Bool().Draw(t, "verify")
+	p.Sync.Port = rapid.SampledFrom([]int{4711, 1}).Draw(t, "port")
+	p.Tracks = rapid.SampledFrom([][]Track{nil, {{Kind: TrackLeg, Leg: "hb", Weight: 3}}}).Draw(t, "tracks")
+	if rapid.Bool().Draw(t, "quorum") {
+		p.Tracks = append(slices.Clone(p.Tracks), Track{Kind: TrackQuorum, Quorum: "shop", AtLeast: 1})
+	}
+	p.Hooks = rapid.SampledFrom([][]Hook{nil, {{On: []string{"active", "fault"}, Run: []string{"/x", "it's"}, Timeout: time.Second}}}).Draw(t, "hooks")
+	unit := defaultService()
+	unit.Name, unit.Unit = "a.service", "a.service"
+	p.Services = rapid.SampledFrom([][]Service{nil, {unit}}).Draw(t, "services")
+	if rapid.Bool().Draw(t, "fence") {
+		p.Fence = defaultFence()
+		p.Fence.Agent, p.Fence.Options = "fence_dummy", map[string]string{"lb1": "/etc/a", "lb2": "/etc/b"}
+	}
+	c.Pair = p
 }
 
 func drawEndpoint(t *rapid.T) loader.Endpoint {
@@ -294,6 +333,7 @@ func diffConfigs(a, b *Config) string {
 	x.spots, y.spots = nil, nil
 	return cmp.Diff(x, y, cmp.AllowUnexported(Config{}), cmp.Comparer(func(a, b loader.Endpoint) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b []Real) bool {
 			return len(a) == len(b) && (len(a) == 0 || cmp.Equal(fmt.Sprint(a), fmt.Sprint(b)))
 		}),
@@ -361,6 +401,10 @@ func drawStyle(t *rapid.T, data []byte) []byte {
 	root, err := load(data)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if sections := root.Content; rapid.Bool().Draw(t, "vips last") { // of the sections
+		at := indexOf(root, "vips")
+		root.Content = slices.Concat(sections[:at], sections[at+2:], sections[at:at+2])
 	}
 	restyle(t, root, 0)
 	in := indents{rapid.IntRange(2, 4).Draw(t, "item"), rapid.IntRange(0, 4).Draw(t, "list")}

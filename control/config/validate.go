@@ -19,6 +19,7 @@ const (
 func Validate(file string, c *Config) error {
 	r := &report{places: c.places}
 	r.validate(c)
+	r.validateWhole(c)
 	return r.errors(file)
 }
 
@@ -45,17 +46,25 @@ func ValidateChange(file string, running, next *Config) error {
 func (r *report) validate(c *Config) {
 	r.validateLegs(c)
 	r.validateFloating(c)
+	r.validatePair(c)
 	r.validateVips(c)
 	vips := map[netip.Addr]bool{}
 	for _, vip := range c.Vips {
 		vips[vip.Endpoint.Addr()] = true
 	}
-	backends := 0
 	for i := range c.Vips {
 		if vip := &c.Vips[i]; vip.Endpoint.IsValid() {
 			r.validateReals(fmt.Sprintf("vips[%d]", i), vip, c, vips)
-			backends += len(vip.Reals)
 		}
+	}
+}
+
+// validateWhole finds what is wrong with all vips together, and with what refers to
+// one of them.
+func (r *report) validateWhole(c *Config) {
+	backends := 0
+	for i := range c.Vips {
+		backends += len(c.Vips[i].Reals)
 	}
 	if len(c.Vips) > maxVips {
 		r.fail("vips", "", "%d vips: at most %d", len(c.Vips), maxVips)
@@ -63,6 +72,8 @@ func (r *report) validate(c *Config) {
 	if backends > maxBackends {
 		r.fail("vips", "", "%d reals behind all vips: at most %d", backends, maxBackends)
 	}
+	r.validateQuorums(c)
+	r.validateAdvertised(c)
 }
 
 func (r *report) validateLegs(c *Config) {
@@ -74,7 +85,7 @@ func (r *report) validateLegs(c *Config) {
 				"%s is the interface of leg %s already", leg.Interface, other)
 		}
 		interfaces[leg.Interface] = leg.Name
-		inside = inside || leg.Role != loader.Outside
+		inside = inside || leg.Role == 0 || leg.Role&loader.Inside != 0
 	}
 	if !inside {
 		r.fail("legs", "give the leg of the reals the role inside, or both if it is the only one",
@@ -86,9 +97,7 @@ func (r *report) validateFloating(c *Config) {
 	seen := map[netip.Addr]int{}
 	for i, f := range c.Floating {
 		path := fmt.Sprintf("floating[%d]", i)
-		if _, ok := c.Leg(f.Leg); f.Leg != "" && !ok {
-			r.noLeg(path+".leg", f.Leg, c)
-		}
+		r.servingLeg(path+".leg", f.Leg, c)
 		addr := f.Address.Addr()
 		if !addr.IsValid() {
 			continue
@@ -104,6 +113,17 @@ func (r *report) validateFloating(c *Config) {
 			continue
 		}
 		seen[addr] = i
+	}
+}
+
+// servingLeg wants a leg that there is, and that carries more than heartbeats.
+func (r *report) servingLeg(path, name string, c *Config) {
+	switch leg, ok := c.Leg(name); {
+	case name == "":
+	case !ok:
+		r.noLeg(path, name, c)
+	case leg.Role == RolePair:
+		r.fail(path, "take a leg of another role", "%s has the role pair: it carries heartbeats only", name)
 	}
 }
 
@@ -175,8 +195,11 @@ func orAny(leg string) string {
 func (r *report) validateVip(path string, vip *Vip, c *Config) {
 	addr := vip.Endpoint.Addr()
 	_, known := c.Leg(vip.Leg)
-	if vip.Leg != "" && vip.Leg != LegNone && !known {
-		r.noLeg(path+".leg", vip.Leg, c)
+	if vip.Leg != LegNone {
+		r.servingLeg(path+".leg", vip.Leg, c)
+	}
+	if owner := c.ownerOf(addr); owner != "" {
+		r.fail(path+".vip", "take an address that neither router has", "%s is %s's own address: it would not move", addr, owner)
 	}
 	switch why := unusable(addr); {
 	case why == "":
@@ -244,6 +267,8 @@ func (r *report) validateRealAddress(path string, addr netip.Addr, vip *Vip, c *
 		r.fail(path, remedy, "%s is the vip's own address", addr)
 	case vips[addr]:
 		r.fail(path, remedy, "%s is a vip's address", addr)
+	case c.ownerOf(addr) != "":
+		r.fail(path, remedy, "%s is %s's own address", addr, c.ownerOf(addr))
 	}
 	for i, f := range c.Floating {
 		if f.Address.Addr() == addr && !vips[addr] {

@@ -35,8 +35,6 @@ func TestFaults(t *testing.T) {
 		{"unknown key, unlike", legs + "zebra: []\n", "zebra: unknown key; there are: checks, defaults"},
 		{"version", "version: 2\n" + legs, "1:10   version: format 2 is not known here\n       write version: 1"},
 
-		{"pair", legs + "pair: {vrid: 7}\n", "4:7    pair: not yet: this version does not have it\n       leave it out"},
-		{"routers", legs + "routers: []\n", "routers: not yet"},
 		{"metrics without port", legs + "metrics: {listen: 127.0.0.1}\n", "4:19   metrics.listen: 127.0.0.1: a port from 1 to 65535 is needed, such as :9712"},
 		{"metrics by name", legs + "metrics: {listen: \"localhost:9712\"}\n", "metrics.listen: \"localhost:9712\" is not an IP address with a port"},
 		{"metrics of every address", legs + "metrics: {listen: \":9712\"}\n", "metrics.listen: \":9712\" is not an IP address with a port"},
@@ -44,9 +42,8 @@ func TestFaults(t *testing.T) {
 		{"metrics unquoted", legs + "metrics:\n  listen: [::1]:9712\n", "5:11   metrics.listen: an IPv6 address must be quoted in YAML"},
 		{"metrics elsewhere", legs + "metrics: {listen: \"\", path: /}\n", "metrics.path: unknown key; there are: listen"},
 		{"metrics alone", legs + "metrics: 127.0.0.1:9712\n", "metrics: "},
-		{"leg role pair", legs + "  hb: {role: pair, interface: eth2}\n", "4:14   legs.hb.role: not yet"},
 
-		{"role", "legs: {wan: {role: out, interface: eth0}}\n", "\"out\": write outside, inside or both"},
+		{"role", "legs: {wan: {role: out, interface: eth0}}\n", "\"out\": write outside, inside, both or pair"},
 		{"no role", "legs: {wan: {interface: eth0}}\n", "1:13   legs.wan.role: required"},
 		{"no interface", "legs: {wan: {role: both}}\n", "legs.wan.interface: required"},
 		{"lo", "legs: {wan: {role: both, interface: lo}}\n", "\"lo\" cannot be a leg's interface\n       see: ip link"},

@@ -12,8 +12,7 @@ var frame string
 
 // Page is docs/config.md.
 func Page() []byte {
-	later := "`" + strings.Join(Later(), "`, `") + "`"
-	return []byte(strings.NewReplacer("{{sample}}\n", Sample(), "{{later}}", later).Replace(frame))
+	return []byte(strings.NewReplacer("{{sample}}\n", Sample(), "{{pair}}\n", PairFile).Replace(frame))
 }
 
 // Sample is a file with every key, its value the default where it has one, and what
@@ -57,11 +56,9 @@ func (s *sample) key(key Key, indent string) {
 		s.lines(inner, t.More)
 	case List:
 		s.line(indent+key.Name+":", key.about())
-		item := t.Of
-		if either, ok := item.(Either); ok {
-			item = either.Long
+		for _, form := range t.forms() {
+			s.mapping(form, inner, "- ")
 		}
-		s.mapping(item.(Mapping), inner, "- ")
 		s.lines(inner, t.More)
 	case Mapping:
 		if key.Default != "" { // {}: its keys were told before
@@ -84,8 +81,12 @@ func (s *sample) lines(indent string, lines []string) {
 
 // line writes a line with its comment, which may need further ones.
 func (s *sample) line(text, comment string) {
+	if comment != "" && len(text) > lastColumn-20 { // no room beside it
+		s.WriteString(text + "\n")
+		text = ""
+	}
 	for comment != "" {
-		text = fmt.Sprintf("%-*s# ", commentColumn, text)
+		text = fmt.Sprintf("%-*s # ", commentColumn-1, text)
 		n := len(comment)
 		if room := lastColumn - len(text); n > room {
 			n = strings.LastIndexByte(comment[:room+1], ' ')

@@ -35,7 +35,7 @@ func (k Key) shown() string {
 func File() Mapping {
 	return Mapping{Keys: []Key{
 		{Name: "version", Type: Number{1, 1}, Default: "1", Doc: "of this format"},
-		{Name: "legs", Type: Named{Of: leg(), Name: "wan", More: []string{"lan: {role: inside, interface: eth1}"}}, Required: true,
+		{Name: "legs", Type: Named{Of: leg(), Name: "wan", More: []string{"lan: {role: inside, interface: eth1}", "hb: {role: pair, interface: eth2}"}}, Required: true,
 			Doc: "1 to 16 interfaces; the names are yours"},
 		{Name: "floating", Type: List{Of: floating()}, Doc: "addresses that the router adds"},
 		{Name: "flows", Type: flows(), Doc: "the flow tables"},
@@ -44,11 +44,14 @@ func File() Mapping {
 		{Name: "defaults", Type: Mapping{Name: "defaults", Keys: vipDefaults()}, Doc: "of every vip"},
 		{Name: "vips", Type: List{Of: vip(), More: []string{`- {vip: "[2001:db8::10]:53/udp", leg: none, reals: ["[2001:db8:1::11]:53"]}`}},
 			Doc: "the virtual servers"},
+		{Name: "routers", Type: List{Of: router(), More: []string{
+			"- name: lb2",
+			"  addresses: {wan: 192.168.26.202, lan: 10.0.0.253, hb: 172.31.0.2}",
+			`  key: "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"`,
+		}}, Doc: "exactly two; a router alone has neither these nor a pair"},
+		{Name: "pair", Type: pair(), Doc: "what the routers agree on"},
 	}}
 }
-
-// Later lists keys that the format has and this version does not take yet.
-func Later() []string { return []string{"routers", "pair"} }
 
 func metrics() Mapping {
 	return Mapping{Name: "metrics", Keys: []Key{
@@ -58,7 +61,7 @@ func metrics() Mapping {
 
 func leg() Mapping {
 	return Mapping{Name: "leg", Keys: []Key{
-		{Name: "role", Type: Words{"outside", "inside", "both"}, Required: true, Example: "outside", Doc: "both: one-armed"},
+		{Name: "role", Type: Words{"outside", "inside", "both", "pair"}, Required: true, Example: "outside", Doc: "both: one-armed; pair: heartbeats and sync only"},
 		{Name: "interface", Type: Text{}, Required: true, Example: "eth0", Doc: "as ip link has it"},
 		{Name: "mode", Type: Words{"auto", "native", "tc", "generic"}, Default: "auto", Doc: "auto: native or tc"},
 	}}

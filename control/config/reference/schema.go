@@ -3,6 +3,7 @@ package reference
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,15 @@ type (
 	}
 	// Either has a short form and a long one.
 	Either struct{ Short, Long Type }
+	// Forms are mappings that are told apart by their first keys.
+	Forms []Mapping
+	// Several is a list of at least some values, in one line.
+	Several struct {
+		Of    Type
+		Least int
+	}
+	// Names is a mapping from names that the file has defined, in one line.
+	Names struct{ Of Type }
 )
 
 type object = map[string]any
@@ -109,12 +119,43 @@ func (l List) schema(s *schemas) object {
 	return object{"type": []string{"array", "null"}, "items": l.Of.schema(s)}
 }
 
+// forms are those of an item that has keys.
+func (l List) forms() []Mapping {
+	switch item := l.Of.(type) {
+	case Either:
+		return []Mapping{item.Long.(Mapping)}
+	case Forms:
+		return item
+	}
+	return []Mapping{l.Of.(Mapping)}
+}
+
 func (n Named) schema(s *schemas) object {
 	return object{"type": "object", "additionalProperties": n.Of.schema(s)}
 }
 
 func (e Either) schema(s *schemas) object {
 	return object{"anyOf": []object{e.Short.schema(s), e.Long.schema(s)}}
+}
+
+func (f Forms) schema(s *schemas) object {
+	var forms []object
+	for _, form := range f {
+		if first := &form.Keys[0]; !first.Required {
+			form.Keys = slices.Clone(form.Keys)
+			form.Keys[0].Required = true // it makes the form
+		}
+		forms = append(forms, form.schema(s))
+	}
+	return object{"anyOf": forms}
+}
+
+func (l Several) schema(s *schemas) object {
+	return object{"type": "array", "minItems": l.Least, "items": l.Of.schema(s)}
+}
+
+func (n Names) schema(s *schemas) object {
+	return object{"type": "object", "additionalProperties": n.Of.schema(s)}
 }
 
 func (m Mapping) schema(s *schemas) object {
@@ -182,6 +223,8 @@ func (k Key) defaultValue() (any, bool) {
 	case Number:
 		n, err := strconv.Atoi(k.Default)
 		return n, err == nil
+	case Several:
+		return []any{}, k.Default != ""
 	case Words:
 		if t.boolean() {
 			return k.Default == "true", k.Default != ""
@@ -231,6 +274,9 @@ func (Mapping) text() string   { return "" }
 func (Named) text() string     { return "" }
 func (List) text() string      { return "" }
 func (Either) text() string    { return "" }
+func (Forms) text() string     { return "" }
+func (Names) text() string     { return "" }
+func (Several) text() string   { return "" }
 
 // short is 1h for 1h0m0s.
 func short(d time.Duration) string {
