@@ -241,9 +241,12 @@ func compareRouter(old, next *config.Config) []Change {
 			{"listen", off(old.Metrics.String()), off(next.Metrics.String())},
 		})}})
 	}
+	add(compareNamed("router ", byName(old.Routers, routerName), byName(next.Routers, routerName)))
+	add(comparePair(old, next))
 	return changes
 }
 
+func routerName(r config.Router) string     { return r.Name }
 func legName(leg config.Leg) string         { return leg.Name }
 func floatingName(f config.Floating) string { return f.Address.String() }
 
