@@ -2,7 +2,7 @@
 
 CLANG ?= clang-14
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl iperf3 nftables procps bpftool keepalived frr
+PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl iperf3 nftables procps bpftool keepalived frr rpm systemd
 
 .PHONY: build demo test bench dist generate lint packages
 

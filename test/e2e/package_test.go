@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,109 +13,11 @@ import (
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
-// A chroot is a machine of its own for dpkg: this one's files with all changes beside
-// them, in a mount namespace that ends with the test.
-type chroot struct {
-	t     *testing.T
-	root  string // as the namespace sees it
-	upper string // what was changed
-	pid   string // holds the namespace
-}
+// dist is where chroots see the packages.
+const dist = "/run/dist"
 
-func newChroot(t *testing.T) *chroot {
-	t.Helper()
-	dir := t.TempDir()
-	c := &chroot{t: t, root: filepath.Join(dir, "root"), upper: filepath.Join(dir, "upper")}
-	// The upper layer must not be in another overlay, as this machine's root may be.
-	if err := syscall.Mount("tarpon", dir, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	holder := exec.Command("unshare", "-m", "sh", "-ec", `
-		cd "$1"; mkdir root upper work
-		mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work overlay root
-		mount --rbind /proc root/proc
-		mount --rbind /dev root/dev
-		mount -t tmpfs run root/run
-		mount --rbind /sys root/sys
-		mount -t bpf bpf root/sys/fs/bpf # never this machine's pins
-		echo ready
-		read end`, "sh", dir)
-	end, err := holder.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ready, err := holder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	holder.Stderr = os.Stderr
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		end.Close()
-		_ = holder.Wait()
-	})
-	if _, err := fmt.Fscanln(ready, new(string)); err != nil {
-		t.Fatal(err)
-	}
-	c.pid = fmt.Sprint(holder.Process.Pid)
-	return c
-}
-
-// enter is what runs a command in there.
-func (c *chroot) enter() []string {
-	return []string{"nsenter", "--mount", "--target=" + c.pid, "chroot", c.root}
-}
-
-func (c *chroot) must(args ...string) string {
-	c.t.Helper()
-	args = append(c.enter(), args...)
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		c.t.Fatalf("%v: %v: %s", args, err, out)
-	}
-	return string(out)
-}
-
-// bind shows a directory of this machine in there.
-func (c *chroot) bind(from, to string) {
-	c.t.Helper()
-	c.must("mkdir", "-p", to)
-	out, err := exec.Command("nsenter", "--mount", "--target="+c.pid, "mount", "--rbind", from, filepath.Join(c.root, to)).CombinedOutput()
-	if err != nil {
-		c.t.Fatalf("bind %s to %s: %v: %s", from, to, err, out)
-	}
-}
-
-// changed lists the files that differ from this machine's, but for what dpkg and
-// the tools for groups keep for themselves.
-func (c *chroot) changed() (files []string) {
-	c.t.Helper()
-	own := []string{"var/lib/dpkg", "var/log", "etc/group", "etc/gshadow", "etc/.pwd.lock", "var/cache"}
-	err := filepath.WalkDir(c.upper, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, _ := filepath.Rel(c.upper, path)
-		if !entry.IsDir() && !slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(name, o) }) {
-			files = append(files, name)
-		}
-		return nil
-	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return files
-}
-
-// packages builds the .deb of each version, where chroots see it.
-func packages(t *testing.T, versions ...string) (debs []string) {
+// packages builds the .deb and the .rpm of each version and returns where.
+func packages(t *testing.T, versions ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, version := range versions {
@@ -127,23 +26,55 @@ func packages(t *testing.T, versions ...string) (debs []string) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		debs = append(debs, filepath.Join(dir, "tarpon_"+version+"_amd64.deb"))
 	}
-	return debs
+	return dir
 }
 
+func debOf(version string) string { return filepath.Join(dist, "tarpon_"+version+"_amd64.deb") }
+func rpmOf(version string) string { return filepath.Join(dist, "tarpon-"+version+"-1.x86_64.rpm") }
+
 func TestPackage(t *testing.T) {
-	debs := packages(t, "1.0.0", "1.1.0")
-	t.Run("files", func(t *testing.T) { packageFiles(t, debs) })
-	t.Run("router", func(t *testing.T) { packageRouter(t, debs) })
+	built := packages(t, "1.0.0", "1.1.0")
+	rpm := []string{"rpm", "--dbpath=/run/rpm"}
+	for name, kind := range map[string]packageKind{
+		"deb": {
+			install: []string{"dpkg", "-i", debOf("1.0.0")}, upgrade: []string{"dpkg", "-i", debOf("1.1.0")},
+			remove: []string{"dpkg", "-r", "tarpon"}, leaves: conffile, purge: []string{"dpkg", "-P", "tarpon"},
+			completion: "usr/share/zsh/vendor-completions/_lbctl",
+		},
+		"rpm": {
+			install: append(rpm, "-i", rpmOf("1.0.0")), upgrade: append(rpm, "-U", rpmOf("1.1.0")),
+			remove: append(rpm, "-e", "tarpon"), leaves: conffile + ".rpmsave",
+			completion: "usr/share/zsh/site-functions/_lbctl",
+		},
+	} {
+		t.Run(name, func(t *testing.T) { packageFiles(t, built, kind) })
+	}
+	// Of a changed sample an upgrade makes .rpmnew, and leaves an edited file alone.
+	t.Run("noreplace", func(t *testing.T) {
+		path := filepath.Join(built, filepath.Base(rpmOf("1.0.0")))
+		out, err := exec.Command("rpm", "-qp", "--qf", `[%{FILENAMES} %{FILEFLAGS:fflags}\n]`, path).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "/"+conffile+" cn\n") {
+			t.Errorf("the configuration is not %%config(noreplace) (%v): %s", err, out)
+		}
+	})
+	t.Run("router", func(t *testing.T) { packageRouter(t, built) })
 }
 
 const conffile = "etc/tarpon/tarpon.yaml"
 
+// A packageKind is how packages of a kind are handled, and what they do otherwise.
+type packageKind struct {
+	install, upgrade, remove, purge []string
+	leaves                          string // of an edited configuration, removed
+	completion                      string // for zsh
+}
+
 // packageFiles: installed, upgraded, removed and purged where no daemon runs.
-func packageFiles(t *testing.T, debs []string) {
+func packageFiles(t *testing.T, built string, kind packageKind) {
 	c := newChroot(t)
-	out := c.must("dpkg", "-i", debs[0])
+	c.bind(built, dist)
+	out := c.must(kind.install...)
 	if !strings.Contains(out, "edit /etc/tarpon/tarpon.yaml, then: systemctl enable --now tarpond") {
 		t.Errorf("it does not say what to do next: %s", out)
 	}
@@ -151,14 +82,18 @@ func packageFiles(t *testing.T, debs []string) {
 		conffile, "usr/bin/lbctl",
 		"usr/lib/systemd/system/tarpond.service", "usr/lib/sysusers.d/tarpon.conf", "usr/sbin/tarpond",
 		"usr/share/bash-completion/completions/lbctl", "usr/share/doc/tarpon/config.md", "usr/share/doc/tarpon/copyright",
-		"usr/share/doc/tarpon/lbctl.md", "usr/share/doc/tarpon/tarpond.md", "usr/share/fish/vendor_completions.d/lbctl.fish",
-		"usr/share/man/man8/lbctl.8.gz", "usr/share/man/man8/tarpond.8.gz", "usr/share/tarpon/tarpon.schema.json",
-		"usr/share/zsh/vendor-completions/_lbctl",
+		"usr/share/doc/tarpon/lbctl.md", "usr/share/doc/tarpon/metrics.md", "usr/share/doc/tarpon/tarpond.md",
+		"usr/share/fish/vendor_completions.d/lbctl.fish",
+		"usr/share/man/man8/lbctl.8.gz", "usr/share/man/man8/tarpond.8.gz", "usr/share/tarpon/grafana/tarpon.json",
+		"usr/share/tarpon/prometheus/tarpon.rules.yaml", "usr/share/tarpon/tarpon.schema.json", kind.completion,
 	}
 	if diff := cmp.Diff(want, c.changed()); diff != "" {
 		t.Errorf("files: %s", diff)
 	}
 	c.must("getent", "group", "tarpon")
+	if out := c.must("systemd-analyze", "verify", "--man=no", "tarpond.service"); out != "" {
+		t.Errorf("of the unit systemd says: %s", out)
+	}
 	version := func(want string) {
 		t.Helper()
 		if out := c.must("tarpond", "--version") + c.must("lbctl", "version"); strings.Count(out, want) != 2 {
@@ -169,33 +104,41 @@ func packageFiles(t *testing.T, debs []string) {
 	mine := "# mine\n" + c.must("cat", "/"+conffile)
 	c.must("sed", "-i", "1i # mine", "/"+conffile)
 
-	if out := c.must("dpkg", "-i", debs[1]); strings.Contains(out, "systemctl enable") {
+	if out := c.must(kind.upgrade...); strings.Contains(out, "systemctl enable") {
 		t.Errorf("an upgrade says: %s", out)
 	}
 	version("1.1.0")
-	kept := func(after string) {
+	kept := func(name, after string) {
 		t.Helper()
-		if is, err := os.ReadFile(filepath.Join(c.upper, conffile)); err != nil || string(is) != mine {
+		if is, err := os.ReadFile(filepath.Join(c.upper, name)); err != nil || string(is) != mine {
 			t.Errorf("after the %s the configuration is (%v): %s", after, err, is)
 		}
 	}
-	kept("upgrade")
+	kept(conffile, "upgrade")
 	c.must("sh", "-c", "mkdir -p /var/lib/tarpon/revisions && touch /var/lib/tarpon/revisions/1")
-	c.must("dpkg", "-r", "tarpon")
-	kept("removal")
-	if diff := cmp.Diff([]string{conffile, "var/lib/tarpon/revisions/1"}, c.changed()); diff != "" {
+	c.must(kind.remove...)
+	kept(kind.leaves, "removal")
+	if diff := cmp.Diff([]string{kind.leaves, "var/lib/tarpon/revisions/1"}, c.changed()); diff != "" {
 		t.Errorf("a removal leaves: %s", diff)
 	}
-	c.must("dpkg", "-P", "tarpon")
-	if left := c.changed(); len(left) > 0 {
-		t.Errorf("a purge leaves %v", left)
+	folders := []string{"etc/tarpon", "var/lib/tarpon"}
+	if kind.purge != nil {
+		c.must(kind.purge...)
+		if left := c.changed(); len(left) > 0 {
+			t.Errorf("a purge leaves %v", left)
+		}
+		folders = nil
+	}
+	if diff := cmp.Diff(folders, c.folders("tarpon")); diff != "" {
+		t.Errorf("folders that are left: %s", diff)
 	}
 }
 
 // packageRouter: upgraded and purged on a router at work.
-func packageRouter(t *testing.T, debs []string) {
+func packageRouter(t *testing.T, built string) {
 	l := bareLab(t, lab.Options{})
 	c := newChroot(t) // after the lab, whose bpffs it must see
+	c.bind(built, dist)
 	c.bind(l.Dir, l.Dir)
 	c.bind(filepath.Join(l.Dir, "bpf"), "/sys/fs/bpf")
 	c.must("ln", "-s", filepath.Join(l.Dir, "run"), "/run/tarpon")
@@ -203,7 +146,7 @@ func packageRouter(t *testing.T, debs []string) {
 		return l.Run("router", append(append(c.enter(), "dpkg"), args...)...)
 	}
 	before := machine(t, l)
-	if out, err := dpkg("-i", debs[0]); err != nil {
+	if out, err := dpkg("-i", debOf("1.0.0")); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	l.Wrap, l.Daemon = c.enter(), "/usr/sbin/tarpond"
@@ -220,7 +163,7 @@ func packageRouter(t *testing.T, debs []string) {
 	}
 
 	pid, sent := l.DaemonPID(), count(streams)
-	out, err := dpkg("-i", debs[1])
+	out, err := dpkg("-i", debOf("1.1.0"))
 	if err != nil || !strings.Contains(out, "tarpond 1.1.0 runs, before it 1.0.0") {
 		t.Errorf("the upgrade says (%v): %s", err, out)
 	}
