@@ -28,8 +28,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exitConfig is EX_CONFIG of sysexits.h: systemd does not try again.
-const exitConfig = 78
+// Exit codes of sysexits.h, after which systemd does not try again. Not 2: it is what
+// the runtime ends with after a panic, and when the watchdog's SIGABRT comes.
+const (
+	exitUsage  = 64
+	exitConfig = 78
+)
 
 func main() {
 	if err := newApp().Run(os.Args); err != nil {
@@ -53,12 +57,17 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{uninstallCommand()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return cli.Exit(fmt.Sprintf("there is no command %q (see: tarpond --help)", c.Args().First()), 2)
+				return cli.Exit(fmt.Sprintf("there is no command %q (see: tarpond --help)", c.Args().First()), exitUsage)
 			}
 			return run(c)
 		},
+		OnUsageError:   misunderstood,
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
+}
+
+func misunderstood(_ *cli.Context, err error, _ bool) error {
+	return cli.Exit(fmt.Sprintf("%v (see: tarpond --help)", err), exitUsage)
 }
 
 func exitCode(err error) int {
@@ -74,7 +83,7 @@ func exitCode(err error) int {
 func run(c *cli.Context) error {
 	log, err := newLog(c.String("log-level"))
 	if err != nil {
-		return cli.Exit(err, 2)
+		return cli.Exit(err, exitUsage)
 	}
 	defer log.Sync()
 	again, err := newRestart()

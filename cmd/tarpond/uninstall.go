@@ -20,9 +20,10 @@ func uninstallCommand() *cli.Command {
 			"puts back sysctls and offloads: the machine is as it was before the first start. It is " +
 			"refused while a daemon runs. The configuration and the state directory stay. --bpffs and " +
 			"--run-dir, before the word uninstall, are those of the daemon.",
+		OnUsageError: misunderstood,
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return cli.Exit(fmt.Sprintf("uninstall takes no arguments, not %q", c.Args().First()), 2)
+				return cli.Exit(fmt.Sprintf("uninstall takes no arguments, not %q", c.Args().First()), exitUsage)
 			}
 			return uninstall(c.App.Writer, c.String("bpffs"), c.String("run-dir"))
 		},
