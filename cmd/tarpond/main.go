@@ -137,6 +137,7 @@ func run(c *cli.Context) error {
 	if socket == nil {
 		return err
 	}
+	grantWatchdog(patience)
 	return again.become(socket, kernel.Lock())
 }
 
@@ -211,26 +212,6 @@ func reloadOnHangup(ctx context.Context, controller *control.Controller, log *za
 				log.Error("reload", zap.Error(err))
 			} else {
 				log.Info("reload", zap.String("result", result.Message))
-			}
-		}
-	}
-}
-
-// feedWatchdog tells systemd that the controller answers, not that a timer runs.
-func feedWatchdog(ctx context.Context, controller *control.Controller) {
-	interval, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || interval == 0 {
-		return
-	}
-	ticker := time.NewTicker(interval / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if controller.Alive(ctx) == nil {
-				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
 			}
 		}
 	}
