@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
@@ -213,5 +214,21 @@ func TestCapabilities(t *testing.T) {
 	}
 	if log, err := os.ReadFile(l.LogFile()); err != nil || strings.Contains(string(log), "not permitted") {
 		t.Errorf("the log says (%v):\n%s", err, log)
+	}
+}
+
+// Each that is missing is named, and nothing is made.
+func TestMissingCapabilities(t *testing.T) {
+	l := bareLab(t, lab.Options{})
+	before := machine(t, l)
+	for _, missing := range []string{"bpf", "perfmon", "net_admin", "net_raw"} {
+		l.Wrap = []string{"setpriv", "--bounding-set=-sys_admin,-" + missing}
+		said := refused(t, l.DaemonCommand(), 1)
+		if want := "missing CAP_" + strings.ToUpper(missing) + ": run as root, or give the service"; !strings.Contains(said, want) {
+			t.Errorf("without %s it says %q, want %q", missing, said, want)
+		}
+	}
+	if diff := cmp.Diff(before, machine(t, l)); diff != "" {
+		t.Errorf("before and after (-before +after):\n%s", diff)
 	}
 }
