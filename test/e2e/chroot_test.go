@@ -19,6 +19,7 @@ type chroot struct {
 	root  string // as the namespace sees it
 	upper string // what was changed
 	pid   string // holds the namespace
+	init  string // its first process, once it was booted
 }
 
 func newChroot(t *testing.T) *chroot {
@@ -69,17 +70,35 @@ func newChroot(t *testing.T) *chroot {
 
 // enter is what runs a command in there.
 func (c *chroot) enter() []string {
+	if c.init != "" {
+		return []string{"nsenter", "--mount", "--pid", "--net", "--cgroup", "--uts", "--ipc", "--target=" + c.init}
+	}
 	return []string{"nsenter", "--mount", "--target=" + c.pid, "chroot", c.root}
+}
+
+func (c *chroot) command(args ...string) *exec.Cmd {
+	args = append(c.enter(), args...)
+	return exec.Command(args[0], args[1:]...)
+}
+
+func (c *chroot) run(args ...string) (string, error) {
+	out, err := c.command(args...).CombinedOutput()
+	return string(out), err
 }
 
 func (c *chroot) must(args ...string) string {
 	c.t.Helper()
-	args = append(c.enter(), args...)
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	out, err := c.run(args...)
 	if err != nil {
 		c.t.Fatalf("%v: %v: %s", args, err, out)
 	}
-	return string(out)
+	return out
+}
+
+// write replaces a file in there.
+func (c *chroot) write(path, text string) {
+	c.t.Helper()
+	c.must("sh", "-ec", `mkdir -p "$(dirname "$1")"; printf %s "$2" >"$1"`, "sh", path, text)
 }
 
 // bind shows a directory of this machine in there.

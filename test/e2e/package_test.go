@@ -5,12 +5,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
 // dist is where chroots see the packages.
@@ -58,7 +55,7 @@ func TestPackage(t *testing.T) {
 			t.Errorf("the configuration is not %%config(noreplace) (%v): %s", err, out)
 		}
 	})
-	t.Run("router", func(t *testing.T) { packageRouter(t, built) })
+	t.Run("systemd", func(t *testing.T) { packageSystemd(t, built) })
 }
 
 const conffile = "etc/tarpon/tarpon.yaml"
@@ -131,67 +128,5 @@ func packageFiles(t *testing.T, built string, kind packageKind) {
 	}
 	if diff := cmp.Diff(folders, c.folders("tarpon")); diff != "" {
 		t.Errorf("folders that are left: %s", diff)
-	}
-}
-
-// packageRouter: upgraded and purged on a router at work.
-func packageRouter(t *testing.T, built string) {
-	l := bareLab(t, lab.Options{})
-	c := newChroot(t) // after the lab, whose bpffs it must see
-	c.bind(built, dist)
-	c.bind(l.Dir, l.Dir)
-	c.bind(filepath.Join(l.Dir, "bpf"), "/sys/fs/bpf")
-	c.must("ln", "-s", filepath.Join(l.Dir, "run"), "/run/tarpon")
-	dpkg := func(args ...string) (string, error) {
-		return l.Run("router", append(append(c.enter(), "dpkg"), args...)...)
-	}
-	before := machine(t, l)
-	if out, err := dpkg("-i", debOf("1.0.0")); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	l.Wrap, l.Daemon = c.enter(), "/usr/sbin/tarpond"
-	if err := l.StartDaemon(); err != nil {
-		t.Fatal(err)
-	}
-	var streams []*lab.Stream
-	for _, at := range echoService(t, l, "none") {
-		s, err := l.NewStream("tcp", at, 2*time.Millisecond)
-		if err != nil {
-			t.Fatal(err)
-		}
-		streams = append(streams, s)
-	}
-
-	pid, sent := l.DaemonPID(), count(streams)
-	out, err := dpkg("-i", debOf("1.1.0"))
-	if err != nil || !strings.Contains(out, "tarpond 1.1.0 runs, before it 1.0.0") {
-		t.Errorf("the upgrade says (%v): %s", err, out)
-	}
-	if s, err := l.Status(); err != nil || s.Version != "1.1.0" {
-		t.Errorf("after it %q runs (%v)", s.Version, err)
-	}
-	if err := syscall.Kill(pid, 0); err != nil {
-		t.Errorf("process %d: %v", pid, err)
-	}
-	if count(streams) == sent {
-		t.Error("no stream moved during the upgrade: nothing was tested")
-	}
-	if out, err := dpkg("-P", "tarpon"); err == nil || !strings.Contains(out, "held by another tarpond: stop it first") {
-		t.Errorf("purged beside a daemon (%v): %s", err, out)
-	}
-	for _, s := range streams {
-		if err := s.Err(); err != nil {
-			t.Error(err)
-		}
-	}
-
-	if err := l.KillDaemon(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := dpkg("-P", "tarpon"); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if diff := cmp.Diff(before, machine(t, l)); diff != "" {
-		t.Errorf("before the installation and after the purge (-before +after):\n%s", diff)
 	}
 }

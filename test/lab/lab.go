@@ -40,10 +40,8 @@ type Options struct {
 	Bin string
 	// MTU of all links; 0: 1500.
 	MTU int
-	// Wrap is a command that runs the daemon; empty: none. Daemon is the daemon's
-	// path in there; empty: that in Bin.
-	Wrap   []string
-	Daemon string
+	// Wrap is a command that runs the daemon; empty: none.
+	Wrap []string
 }
 
 // A Lab is a network that is up. Everything it made carries its name.

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,7 +89,7 @@ func (r *Router) LogFile() string { return filepath.Join(r.Dir, "tarpond.log") }
 
 // DaemonCommand is how the router's daemon is run.
 func (r *Router) DaemonCommand() *exec.Cmd {
-	return r.lab.Command(r.Host, append(slices.Clone(r.lab.Wrap), cmp.Or(r.lab.Daemon, filepath.Join(r.lab.Bin, "tarpond")), "--config", r.Config(),
+	return r.lab.Command(r.Host, append(slices.Clone(r.lab.Wrap), filepath.Join(r.lab.Bin, "tarpond"), "--config", r.Config(),
 		"--run-dir", filepath.Join(r.Dir, "run"), "--state-dir", filepath.Join(r.Dir, "state"),
 		"--bpffs", filepath.Join(r.Dir, "bpf"), "--log-level", "debug")...)
 }
