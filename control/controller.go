@@ -61,6 +61,7 @@ type Controller struct {
 	unconfirmed *time.Timer       // until the running revision is rolled back
 
 	operational *operational.State
+	zero        zero           // of the counters
 	deadline    *time.Timer    // of the next drain that ends
 	config      *config.Config // what it means, with the operational state: what is in force
 
@@ -116,6 +117,7 @@ func (c *Controller) Start() error {
 	}
 	c.recallRevision()
 	c.recallHealth()
+	c.complain("count on as if nobody had set the counters to 0", c.recallZero(c.Loader.Reasons))
 	if err := c.attachLegs(); err != nil {
 		return err
 	}

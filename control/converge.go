@@ -59,6 +59,7 @@ func (c *Controller) convergeTables(changed scope) error {
 		return err
 	}
 	c.have, c.behind = want, false
+	c.forgetZeroOf(c.free)
 	clear(c.free)
 	c.endRemovedVips(old)
 	return nil

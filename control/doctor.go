@@ -30,6 +30,7 @@ type examination struct {
 	have    loader.Tables
 	checked map[checkKey]bool // up, by a check of ours
 	devices []host.Interface
+	zero    *api.Zero // of the counters
 }
 
 // Findings implements api.Controller. What takes time is done outside of the owning
@@ -53,7 +54,7 @@ func (c *Controller) Findings(ctx context.Context) ([]api.Finding, error) {
 
 // askOwner takes what only the owning goroutine may look at.
 func (e *examination) askOwner() {
-	e.config, e.have = e.Controller.config, e.Controller.have
+	e.config, e.have, e.zero = e.Controller.config, e.Controller.have, e.zeroView()
 	for key, h := range e.health {
 		e.checked[key] = h.state.Up && h.state.Checked
 	}
@@ -123,7 +124,8 @@ func (e *examination) counters() {
 	counted, err := e.Loader.Reasons()
 	e.Miss("the counters", err)
 	e.Reasons = map[string]uint64{}
-	for _, count := range slices.Concat(counted.XDP, counted.TC) {
+	s := api.Stats{XDP: counts(counted.XDP), TC: counts(counted.TC), Zero: e.zero}.SinceZero()
+	for _, count := range slices.Concat(s.XDP, s.TC) {
 		e.Reasons[count.Name] += count.Packets
 	}
 }

@@ -141,11 +141,7 @@ func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live 
 		for _, real := range vip.Reals {
 			r := c.realView(vip, real)
 			if id, ok := ids[checkKey{vip.Endpoint, real.Address}]; ok {
-				t := traffic[id]
-				r.Traffic = api.Traffic{
-					Connections: t.Connections, PacketsIn: t.PacketsIn, PacketsOut: t.PacketsOut,
-					BytesIn: t.BytesIn, BytesOut: t.BytesOut,
-				}
+				r.Traffic, r.Zero = trafficView(traffic[id]), c.zero.Traffic[id]
 				r.Active, r.Inactive = live[id].Established, live[id].Other
 			}
 			r.Decisions = decisions[operational.Target{Vip: vip.Endpoint, Real: real.Address}]
@@ -154,6 +150,12 @@ func (c *Controller) vipViews(traffic map[loader.BackendID]loader.Traffic, live 
 		views = append(views, view)
 	}
 	return views
+}
+
+func trafficView(t loader.Traffic) api.Traffic {
+	return api.Traffic{
+		Connections: t.Connections, PacketsIn: t.PacketsIn, PacketsOut: t.PacketsOut, BytesIn: t.BytesIn, BytesOut: t.BytesOut,
+	}
 }
 
 func (c *Controller) realView(vip config.Vip, real config.Real) api.Real {
@@ -187,7 +189,7 @@ func (c *Controller) stats() (api.Stats, error) {
 	}
 	counters, err := devices(names)
 	return api.Stats{
-		Time: time.Now(), XDP: counts(reasons.XDP), TC: counts(reasons.TC), Devices: counters,
+		Time: time.Now(), XDP: counts(reasons.XDP), TC: counts(reasons.TC), Devices: counters, Zero: c.zeroView(),
 	}, err
 }
 

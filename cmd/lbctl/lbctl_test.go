@@ -29,6 +29,7 @@ type router struct {
 	events  []api.Event
 	changes []string
 	answer  *api.Result // to a change; nil: done
+	zero    *api.Zero   // of the counters
 	err     error
 
 	findings []api.Finding
@@ -39,7 +40,12 @@ func (r *router) Vips(context.Context) ([]api.Vip, error)    { return r.vips, r.
 func (r *router) Export(context.Context) ([]byte, error)     { return []byte("legs: {}\n"), r.err }
 
 func (r *router) Stats(context.Context) (api.Stats, error) {
-	return api.Stats{XDP: []api.Count{{Name: "flow_hit", Packets: 3}}, TC: []api.Count{{Name: "flow_hit"}}}, r.err
+	return api.Stats{XDP: []api.Count{{Name: "flow_hit", Packets: 3}}, TC: []api.Count{{Name: "flow_hit"}}, Zero: r.zero}, r.err
+}
+
+func (r *router) Zero(context.Context) (api.Zero, error) {
+	r.changes = append(r.changes, "zero")
+	return *r.zero, r.err
 }
 
 func (r *router) Flows(context.Context, api.FlowFilter) (iter.Seq[api.Flow], error) {
@@ -248,6 +254,47 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// The counters are set to 0 for who looks at them, in text and in JSON alike.
+func TestZero(t *testing.T) {
+	r := &router{
+		zero: &api.Zero{Time: time.Unix(1790000000, 0), Author: "0 root", XDP: []api.Count{{Name: "flow_hit", Packets: 2}}},
+		vips: []api.Vip{{Vip: "192.0.2.1:80/tcp", Reals: []api.Real{
+			{Real: "10.0.0.1:80", Traffic: api.Traffic{Connections: 12}, Zero: api.Traffic{Connections: 7}},
+		}}},
+	}
+	since := "since " + r.zero.Time.Local().Format("2006-01-02 15:04:05") + " (0 root)"
+	for _, test := range []struct {
+		args string
+		says []string
+	}{
+		{"stats --zero", []string{"all counters are 0 " + since + "; Prometheus's go on\n"}},
+		{"stats --zero -o json", []string{`"author": "0 root"`}},
+		{"stats", []string{"counted " + since + "\n", "flow_hit                                1                0\n"}},
+		{"stats -o json", []string{`"packets": 1`, `"author": "0 root"`}},
+		{"vips --stats", []string{"-> 10.0.0.1:80                      5 "}},
+		{"vips -o json", []string{`"connections": 5`}},
+	} {
+		code, stdout, stderr := r.lbctl(t, strings.Fields(test.args)...)
+		for _, say := range test.says {
+			if code != 0 || !strings.Contains(stdout, say) {
+				t.Errorf("%s: exit code %d: %s%s\nwant: %s", test.args, code, stdout, stderr, say)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"zero", "zero"}, r.changes); diff != "" {
+		t.Error(diff)
+	}
+	for _, args := range []string{"stats --zero --rate", "stats --all --zero", "stats --zero shop"} {
+		if code, _, stderr := r.lbctl(t, strings.Fields(args)...); code != exitUsage || len(r.changes) > 2 {
+			t.Errorf("%s: exit code %d, %s", args, code, stderr)
+		}
+	}
+	r.err = &api.Error{Code: api.CodeFailed, Message: "no space"}
+	if code, _, stderr := r.lbctl(t, "stats", "--zero"); code != exitRefused || stderr != "lbctl: no space\n" {
+		t.Errorf("refused: exit code %d, %s", code, stderr)
+	}
+}
+
 // What would be done is told line by line; a plan's exit code says whether anything is.
 func TestPlans(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
@@ -433,18 +480,17 @@ func TestFlagsFirst(t *testing.T) {
 
 func TestPer(t *testing.T) {
 	for _, test := range []struct {
-		before, after uint64
-		d             time.Duration
-		want          uint64
+		n    uint64
+		d    time.Duration
+		want uint64
 	}{
-		{0, 0, time.Second, 0},
-		{10, 30, 2 * time.Second, 10},
-		{0, 1, 3 * time.Second, 0},
-		{0, 2, 3 * time.Second, 1},
-		{100, 7, time.Second, 7}, // the counter was made anew
+		{0, time.Second, 0},
+		{20, 2 * time.Second, 10},
+		{1, 3 * time.Second, 0},
+		{2, 3 * time.Second, 1},
 	} {
-		if got := per(test.before, test.after, test.d); got != test.want {
-			t.Errorf("from %d to %d in %s: %d a second, want %d", test.before, test.after, test.d, got, test.want)
+		if got := per(test.n, test.d); got != test.want {
+			t.Errorf("%d in %s: %d a second, want %d", test.n, test.d, got, test.want)
 		}
 	}
 }
@@ -452,7 +498,7 @@ func TestPer(t *testing.T) {
 func TestVipRates(t *testing.T) {
 	list := func(reals ...api.Real) []api.Vip { return []api.Vip{{Vip: "192.0.2.1:80/tcp", Reals: reals}} }
 	before := list(api.Real{Real: "a", Traffic: api.Traffic{Connections: 1, PacketsIn: 2, PacketsOut: 3, BytesIn: 4, BytesOut: 5}}, api.Real{Real: "gone"})
-	after := list(api.Real{Real: "new", Traffic: api.Traffic{PacketsIn: 8}},
+	after := list(api.Real{Real: "new", Traffic: api.Traffic{PacketsIn: 8}, Zero: api.Traffic{PacketsIn: 7}},
 		api.Real{Real: "a", State: "up", Traffic: api.Traffic{Connections: 3, PacketsIn: 6, PacketsOut: 9, BytesIn: 12, BytesOut: 15}})
 	want := list(api.Real{Real: "new", Traffic: api.Traffic{PacketsIn: 4}},
 		api.Real{Real: "a", State: "up", Traffic: api.Traffic{Connections: 1, PacketsIn: 2, PacketsOut: 3, BytesIn: 4, BytesOut: 5}})
@@ -465,7 +511,7 @@ func TestStatRates(t *testing.T) {
 	begun := time.Unix(100, 0)
 	before := api.Stats{Time: begun, XDP: []api.Count{{Name: "a", Packets: 1}}, TC: []api.Count{{Name: "a", Packets: 2}},
 		Devices: []api.Device{{Interface: "wan", RxPackets: 1, TxPackets: 2, RxBytes: 3, TxBytes: 4, RxDropped: 5, TxDropped: 6, RxErrors: 7, TxErrors: 8}}}
-	after := api.Stats{Time: begun.Add(2 * time.Second), XDP: []api.Count{{Name: "a", Packets: 11}}, TC: []api.Count{{Name: "a", Packets: 2}},
+	after := api.Stats{Time: begun.Add(2 * time.Second), Zero: &api.Zero{XDP: []api.Count{{Name: "a", Packets: 9}}}, XDP: []api.Count{{Name: "a", Packets: 11}}, TC: []api.Count{{Name: "a", Packets: 2}},
 		Devices: []api.Device{{Interface: "lan", RxPackets: 2},
 			{Interface: "wan", RxPackets: 3, TxPackets: 6, RxBytes: 9, TxBytes: 12, RxDropped: 15, TxDropped: 18, RxErrors: 21, TxErrors: 24}}}
 	want := api.Stats{Time: after.Time, XDP: []api.Count{{Name: "a", Packets: 5}}, TC: []api.Count{{Name: "a", Packets: 0}},

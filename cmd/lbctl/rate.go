@@ -6,14 +6,8 @@ import (
 	"github.com/tarpon-lb/tarpon/control/api"
 )
 
-// per is what a counter grew by in a second; one that was made anew in between
-// counts from 0.
-func per(before, after uint64, d time.Duration) uint64 {
-	if after < before {
-		before = 0
-	}
-	return uint64(float64(after-before)/d.Seconds() + 0.5)
-}
+// per is a number of d, in a second.
+func per(n uint64, d time.Duration) uint64 { return uint64(float64(n)/d.Seconds() + 0.5) }
 
 // vipRates is the second list with its traffic per second.
 func vipRates(before, after []api.Vip, d time.Duration) []api.Vip {
@@ -23,39 +17,46 @@ func vipRates(before, after []api.Vip, d time.Duration) []api.Vip {
 			was[vip.Vip+" "+real.Real] = real.Traffic
 		}
 	}
-	for _, vip := range after {
+	return eachTraffic(after, func(vip api.Vip, real api.Real) api.Traffic {
+		t := real.Traffic.Since(was[vip.Vip+" "+real.Real])
+		return api.Traffic{
+			Connections: per(t.Connections, d), PacketsIn: per(t.PacketsIn, d), PacketsOut: per(t.PacketsOut, d),
+			BytesIn: per(t.BytesIn, d), BytesOut: per(t.BytesOut, d),
+		}
+	})
+}
+
+// sinceZero is the list with its traffic since somebody set the counters to 0.
+func sinceZero(list []api.Vip) []api.Vip {
+	return eachTraffic(list, func(_ api.Vip, real api.Real) api.Traffic { return real.Traffic.Since(real.Zero) })
+}
+
+func eachTraffic(list []api.Vip, traffic func(api.Vip, api.Real) api.Traffic) []api.Vip {
+	for _, vip := range list {
 		for i := range vip.Reals {
-			t, old := &vip.Reals[i].Traffic, was[vip.Vip+" "+vip.Reals[i].Real]
-			*t = api.Traffic{
-				Connections: per(old.Connections, t.Connections, d),
-				PacketsIn:   per(old.PacketsIn, t.PacketsIn, d), PacketsOut: per(old.PacketsOut, t.PacketsOut, d),
-				BytesIn: per(old.BytesIn, t.BytesIn, d), BytesOut: per(old.BytesOut, t.BytesOut, d),
-			}
+			vip.Reals[i].Traffic = traffic(vip, vip.Reals[i])
+			vip.Reals[i].Zero = api.Traffic{}
 		}
 	}
-	return after
+	return list
 }
 
 func statRates(before, after api.Stats) api.Stats {
 	d := after.Time.Sub(before.Time)
-	for _, lists := range [][2][]api.Count{{before.XDP, after.XDP}, {before.TC, after.TC}} {
-		for i := range lists[1] {
-			lists[1][i].Packets = per(lists[0][i].Packets, lists[1][i].Packets, d)
+	rates := after.Since(before)
+	rates.Zero = nil
+	for _, counts := range [][]api.Count{rates.XDP, rates.TC} {
+		for i := range counts {
+			counts[i].Packets = per(counts[i].Packets, d)
 		}
 	}
-	was := map[string]api.Device{}
-	for _, device := range before.Devices {
-		was[device.Interface] = device
-	}
-	for i := range after.Devices {
-		now, old := &after.Devices[i], was[after.Devices[i].Interface]
-		*now = api.Device{
-			Interface: now.Interface,
-			RxPackets: per(old.RxPackets, now.RxPackets, d), TxPackets: per(old.TxPackets, now.TxPackets, d),
-			RxBytes: per(old.RxBytes, now.RxBytes, d), TxBytes: per(old.TxBytes, now.TxBytes, d),
-			RxDropped: per(old.RxDropped, now.RxDropped, d), TxDropped: per(old.TxDropped, now.TxDropped, d),
-			RxErrors: per(old.RxErrors, now.RxErrors, d), TxErrors: per(old.TxErrors, now.TxErrors, d),
+	for i := range rates.Devices {
+		r := &rates.Devices[i]
+		for _, n := range []*uint64{
+			&r.RxPackets, &r.TxPackets, &r.RxBytes, &r.TxBytes, &r.RxDropped, &r.TxDropped, &r.RxErrors, &r.TxErrors,
+		} {
+			*n = per(*n, d)
 		}
 	}
-	return after
+	return rates
 }

@@ -15,7 +15,7 @@ func vips() *cli.Command {
 	return &cli.Command{
 		Name: "vips", Usage: "list virtual servers and their reals", ArgsUsage: "[VIP]",
 		Flags: []cli.Flag{output(),
-			&cli.BoolFlag{Name: "stats", Usage: "connections, packets and bytes since the start"},
+			&cli.BoolFlag{Name: "stats", Usage: "connections, packets and bytes since it was added, or since stats --zero"},
 			&cli.BoolFlag{Name: "rate", Usage: "the same per second, over one second"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
@@ -40,6 +40,9 @@ func vips() *cli.Command {
 				if list, err = only(list, c.Args().First()); err != nil {
 					return err
 				}
+			}
+			if !c.Bool("rate") {
+				list = sinceZero(list)
 			}
 			if c.Bool("stats") || c.Bool("rate") {
 				return print(c, list, func(l []api.Vip) string { return trafficTable(l, c.Bool("rate")) })
@@ -132,12 +135,19 @@ func printFlows(c *cli.Context, flows iter.Seq2[api.Flow, error]) error {
 func stats() *cli.Command {
 	return &cli.Command{
 		Name: "stats", Usage: "what became of packets, by reason, and the devices' counters",
+		Description: "--zero changes what is shown, and nothing else: stats, vips and doctor count from\n" +
+			"then on, until the next boot, whoever asks. It is no configuration, and events says\n" +
+			"who did it. Prometheus's counters go on.",
 		Flags: []cli.Flag{output(),
 			&cli.BoolFlag{Name: "rate", Usage: "per second, over one second"},
-			&cli.BoolFlag{Name: "all", Usage: "with the reasons that never happened"}},
+			&cli.BoolFlag{Name: "all", Usage: "with the reasons that never happened"},
+			&cli.BoolFlag{Name: "zero", Usage: "count from 0 from now on; says so, and shows nothing"}},
 		Action: func(c *cli.Context) error {
 			if err := arguments(c); err != nil {
 				return err
+			}
+			if c.Bool("zero") {
+				return zero(c)
 			}
 			s, err := client(c).Stats(c.Context)
 			if err != nil {
@@ -152,8 +162,21 @@ func stats() *cli.Command {
 					return err
 				}
 				s = statRates(s, later)
+			} else {
+				s = s.SinceZero()
 			}
 			return print(c, s, func(s api.Stats) string { return statsText(s, c.Bool("all")) })
 		},
 	}
+}
+
+func zero(c *cli.Context) error {
+	if c.Bool("rate") || c.Bool("all") {
+		return usageError{errors.New("--zero shows nothing: leave --rate and --all out")}
+	}
+	z, err := client(c).Zero(c.Context)
+	if err != nil {
+		return err
+	}
+	return print(c, z, func(z api.Zero) string { return "all counters are 0 " + zeroText(z) + "; Prometheus's go on\n" })
 }

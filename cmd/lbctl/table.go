@@ -174,6 +174,9 @@ func decisionText(d api.Decision) string {
 
 func statsText(s api.Stats, all bool) string {
 	var b strings.Builder
+	if s.Zero != nil {
+		fmt.Fprintf(&b, "counted %s\n", zeroText(*s.Zero))
+	}
 	fmt.Fprintf(&b, "%-24s %16s %16s\n", "Reason", "XDP", "TC")
 	for i, count := range s.XDP {
 		if tc := s.TC[i].Packets; all || count.Packets+tc > 0 {
@@ -185,4 +188,9 @@ func statsText(s api.Stats, all bool) string {
 		fmt.Fprintf(&b, "%-15s %12d %12d %9d %9d %8d %8d\n", d.Interface, d.RxPackets, d.TxPackets, d.RxDropped, d.TxDropped, d.RxErrors, d.TxErrors)
 	}
 	return b.String()
+}
+
+// zeroText says when the counters were set to 0.
+func zeroText(z api.Zero) string {
+	return fmt.Sprintf("since %s (%s)", z.Time.Local().Format(time.DateTime), z.Author)
 }

@@ -46,6 +46,11 @@ func (f *fake) Stats(context.Context) (Stats, error) {
 	return Stats{XDP: []Count{{"flow_hit", 3}}}, f.err
 }
 
+func (f *fake) Zero(context.Context) (Zero, error) {
+	f.note("zero")
+	return Zero{Author: "0 root"}, f.err
+}
+
 func (f *fake) Flows(_ context.Context, filter FlowFilter) (iter.Seq[Flow], error) {
 	f.note("flows %+v", filter)
 	return f.flows, f.err
@@ -198,6 +203,7 @@ var calls = []struct {
 	{"status", func(ctx context.Context, c *Client) (any, error) { return c.Status(ctx) }, Status{Version: "1", Problems: []string{"p"}}},
 	{"vips", func(ctx context.Context, c *Client) (any, error) { return c.Vips(ctx) }, []Vip{{Vip: "192.0.2.1:80/tcp"}}},
 	{"stats", func(ctx context.Context, c *Client) (any, error) { return c.Stats(ctx) }, Stats{XDP: []Count{{"flow_hit", 3}}}},
+	{"zero", func(ctx context.Context, c *Client) (any, error) { return c.Zero(ctx) }, Zero{Author: "0 root"}},
 	{"add vip 192.0.2.1:80 rr 2 {DryRun:true IfRevision:6 IfExists:false File: Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.AddVip(ctx, NewVip{Vip: "192.0.2.1:80", VipSettings: VipSettings{Scheduler: ptr("rr")}, Reals: make([]NewReal, 2)}, Options{DryRun: true, IfRevision: 6})
 	}, result},

@@ -54,6 +54,11 @@ func (c *Client) Stats(ctx context.Context) (Stats, error) {
 	return call[Stats](ctx, c, "GET", "/v1/stats", nil, nil)
 }
 
+// Zero has counters shown from now on count from 0.
+func (c *Client) Zero(ctx context.Context) (Zero, error) {
+	return call[Zero](ctx, c, "POST", "/v1/stats/zero", nil, nil)
+}
+
 // AddVip adds a vip.
 func (c *Client) AddVip(ctx context.Context, vip NewVip, o Options) (Result, error) {
 	return call[Result](ctx, c, "POST", "/v1/vips", o.query(), vip)

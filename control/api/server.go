@@ -26,6 +26,8 @@ type Controller interface {
 	Flows(ctx context.Context, filter FlowFilter) (iter.Seq[Flow], error)
 	Events(ctx context.Context, since uint64, follow bool) (iter.Seq[Event], error)
 
+	// Zero keeps what the counters are now, to be taken off from what is shown.
+	Zero(ctx context.Context) (Zero, error)
 	// Explain says what would become of a packet, and changes nothing.
 	Explain(ctx context.Context, packet Packet) (Explanation, error)
 	// Findings looks at the whole router; none: all is well.
@@ -111,6 +113,7 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/status", answer(s.status))
 	mux.HandleFunc("GET /v1/vips", answer(s.vips))
 	mux.HandleFunc("GET /v1/stats", answer(s.stats))
+	mux.HandleFunc("POST /v1/stats/zero", answer(s.zero))
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/explain", answer(s.explain))
@@ -252,6 +255,7 @@ func notUnderstood(err error) error {
 func (s *server) status(r *http.Request) (Status, error) { return s.c.Status(r.Context()) }
 func (s *server) vips(r *http.Request) ([]Vip, error)    { return s.c.Vips(r.Context()) }
 func (s *server) stats(r *http.Request) (Stats, error)   { return s.c.Stats(r.Context()) }
+func (s *server) zero(r *http.Request) (Zero, error)     { return s.c.Zero(r.Context()) }
 
 func (s *server) history(r *http.Request) ([]Revision, error) { return s.c.History(r.Context()) }
 func (s *server) restart(r *http.Request) (Result, error)     { return s.c.Restart(r.Context()) }

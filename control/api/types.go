@@ -118,6 +118,8 @@ type Real struct {
 	Active   int     `json:"active"`
 	Inactive int     `json:"inactive"`
 	Traffic  Traffic `json:"traffic"`
+	// Zero is what Traffic was when somebody set the counters to 0.
+	Zero Traffic `json:"zero,omitzero"`
 }
 
 // Traffic counts since the backend was made. Bytes are those of IP packets.
@@ -135,6 +137,8 @@ type Stats struct {
 	XDP     []Count   `json:"xdp"`
 	TC      []Count   `json:"tc"`
 	Devices []Device  `json:"devices"`
+	// Zero: somebody set the counters to 0; these here go on.
+	Zero *Zero `json:"zero,omitempty"`
 }
 
 // A Count is a reason and how many packets it had.

@@ -171,7 +171,7 @@ func fullNAT(f Facts) []api.Finding {
 	return []api.Finding{{
 		Severity: api.SeverityWarning, Kind: "needs_full_nat", Where: "clients on the reals' own network",
 		What:   fmt.Sprintf("%d packets were dropped: the real would have answered such a client directly, past this router", packets),
-		Remedy: "let these clients use a real's address, or put them on another network (who: lbctl explain --from CLIENT --to VIP)",
+		Remedy: "let these clients use a real's address, or put them on another network (who: lbctl explain --from CLIENT --to VIP); then lbctl stats --zero",
 	}}
 }
 
@@ -187,7 +187,7 @@ func tables(f Facts) (list []api.Finding) {
 	if full := f.Reasons["flow_full"]; full > 0 {
 		list = append(list, api.Finding{
 			Severity: api.SeverityNote, Kind: "table_was_full", Where: "flow tables",
-			What: fmt.Sprintf("%d flows found no slot since the counters began, and went by the schedule alone", full),
+			What: fmt.Sprintf("%d flows found no slot since the counters began (lbctl stats --zero: anew), and went by the schedule alone", full),
 		})
 	}
 	return list

@@ -26,6 +26,7 @@ const (
 	Revision  Kind = "revision" // another configuration runs
 	Confirmed Kind = "revision_confirmed"
 	Decided   Kind = "decided" // by an operator, for the time being
+	Zeroed    Kind = "counters_zeroed"
 
 	LegAttached   Kind = "leg_attached" // with the mode that was chosen
 	InterfaceUp   Kind = "interface_up"

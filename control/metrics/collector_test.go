@@ -40,7 +40,7 @@ func shop() *router {
 		vips: []api.Vip{
 			{Vip: "192.0.2.1:80/tcp", Name: "shop", Enabled: true, Leg: "wan", Scheduler: "mh", Reals: []api.Real{
 				{Real: "10.0.0.1:80", Weight: 2, State: "up", Active: 3, Inactive: 1,
-					Traffic: api.Traffic{Connections: 7, PacketsIn: 70, PacketsOut: 60, BytesIn: 7000, BytesOut: 1 << 40}},
+					Traffic: api.Traffic{Connections: 7, PacketsIn: 70, PacketsOut: 60, BytesIn: 7000, BytesOut: 1 << 40}, Zero: api.Traffic{Connections: 6}},
 				{Real: "10.0.0.2:80", Weight: 1, State: "unchecked", Decisions: []api.Decision{{State: "drained"}}},
 				{Real: "10.0.0.3:80", Weight: 1, State: "down", Error: "connection refused"},
 				{Real: "10.0.0.4:80", Weight: 1, State: "disabled"},
@@ -52,6 +52,8 @@ func shop() *router {
 			XDP:     []api.Count{{Name: "forward_in", Packets: 70}, {Name: "to_tc", Packets: 1}, {Name: "flow_hit", Packets: 63}},
 			TC:      []api.Count{{Name: "forward_in", Packets: 1}, {Name: "to_tc"}, {Name: "flow_hit"}},
 			Devices: []api.Device{{Interface: "eth0", RxDropped: 3, TxErrors: 4}},
+			// Somebody set lbctl's counters to 0: these go on.
+			Zero: &api.Zero{XDP: []api.Count{{Name: "flow_hit", Packets: 60}}, Devices: []api.Device{{Interface: "eth0", RxDropped: 2}}},
 		},
 	}
 }

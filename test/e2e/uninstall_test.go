@@ -40,6 +40,7 @@ func TestUninstall(t *testing.T) {
 			service(t, l, vip4())
 			service(t, l, vip6())
 			lbctl(t, l, "add-vip", "203.0.113.80:80", "--leg", "none")
+			lbctl(t, l, "stats", "--zero")
 			running := machine(t, l)
 			for _, what := range []string{"ip address", "managed neighbours -4", "managed neighbours -6", "programs", "files of bpf", "files of run"} {
 				if before[what] == running[what] {
