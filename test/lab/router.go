@@ -29,7 +29,7 @@ type Router struct {
 
 // makeDirs makes what its daemon needs.
 func (r *Router) makeDirs() error {
-	for _, dir := range []string{"", "bpf", "run", "state"} {
+	for _, dir := range []string{"bpf", "etc", "run", "state"} {
 		if err := os.MkdirAll(filepath.Join(r.Dir, dir), 0o755); err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (r *Router) unmount() error {
 }
 
 // Config is the router's configuration file.
-func (r *Router) Config() string { return filepath.Join(r.Dir, "tarpon.yaml") }
+func (r *Router) Config() string { return filepath.Join(r.Dir, "etc", "tarpon.yaml") }
 
 // socket is tarpond's.
 func (r *Router) socket() string { return filepath.Join(r.Dir, "run", "tarpond.sock") }
