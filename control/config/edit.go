@@ -112,11 +112,16 @@ func EditReal(data []byte, vip, real string, settings []Setting) ([]byte, error)
 	})
 }
 
-// edit reads a file, changes it, and reads it again.
+// edit reads a file, changes it, and reads it again. Of a part of a file, as
+// File.editVip makes one, nothing is asked that only the whole can be.
 func edit(data []byte, change func(*document, *Config) error) ([]byte, error) {
-	before, err := Parse("the file", data)
-	if err != nil {
-		return nil, err
+	read := parse
+	before, faults := read(data)
+	if err := faults.errors("the file"); err != nil {
+		read = parsePart
+		if before, faults = read(data); len(faults.list) > 0 {
+			return nil, err
+		}
 	}
 	d, err := openDocument(data)
 	if err != nil {
@@ -128,20 +133,14 @@ func edit(data []byte, change func(*document, *Config) error) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	after, err := parseEdited(d.data)
-	if err != nil {
-		return nil, err
+	after, faults := read(d.data)
+	if err := faults.errors("the change"); err != nil {
+		return nil, withoutPlaces(err) // in lines that nobody has seen
 	}
 	if after.Equal(before) {
 		return data, nil
 	}
 	return d.data, nil
-}
-
-// parseEdited leaves out the places of faults: nobody has seen those lines.
-func parseEdited(data []byte) (*Config, error) {
-	c, err := Parse("the change", data)
-	return c, withoutPlaces(err)
 }
 
 var errUnchanged = errors.New("unchanged")
@@ -152,8 +151,8 @@ func (d *document) existing(what string, again func() error, same func(*Config) 
 	if err := again(); err != nil {
 		return fmt.Errorf("%s: %w", what, ErrExists)
 	}
-	next, err := parseEdited(d.data)
-	if err != nil || !same(next) {
+	next, faults := parsePart(d.data)
+	if len(faults.list) > 0 || !same(next) {
 		return fmt.Errorf("%s: %w", what, ErrExists)
 	}
 	return errUnchanged

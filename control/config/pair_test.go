@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -389,4 +390,32 @@ func TestStay(t *testing.T) {
 	}
 	oneFault(t, func() error { return ValidateStay("f", paired, alone) },
 		"routers: they were taken out: this router would be active alone, beside the other one\n       to leave the pair: lbctl pair leave")
+}
+
+// What the pair refers to stays, though an edit of one vip reads that vip alone.
+func TestEditKnowsWhatThePairNeeds(t *testing.T) {
+	var vips strings.Builder
+	for n := range 9 {
+		fmt.Fprintf(&vips, "  - {vip: 192.168.26.%d:80, name: vip%d}\n", 100+n, n)
+	}
+	facts := pairLab()
+	f, err := Open("f", []byte(with(t, pairFile, append(inPair("  advertise: [10.0.0.254, 192.168.26.104]\n  track: [{quorum: vip3}]\n"),
+		"routers:\n", vips.String()+"routers:\n")...)), facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rename := func(vip string) func([]byte) ([]byte, error) {
+		return func(d []byte) ([]byte, error) { return EditVip(d, vip, []Setting{{Key: "name", Value: "other"}}) }
+	}
+	if f.editVip("vip5", facts, rename("vip5")) == nil {
+		t.Error("an edit of another vip reads the whole file")
+	}
+	for vip, edit := range map[string]func([]byte) ([]byte, error){
+		"vip3": rename("vip3"),
+		"vip4": func(d []byte) ([]byte, error) { return DeleteVip(d, "vip4") },
+	} {
+		if _, err := f.Edit(vip, facts, edit); err == nil {
+			t.Errorf("%s was taken away", vip)
+		}
+	}
 }
