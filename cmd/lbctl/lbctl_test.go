@@ -170,9 +170,9 @@ func (r *router) serve(t *testing.T) (socket string, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewServer(r)
+	server := api.NewServer(r, listener)
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() { done <- server.Serve() }()
 	return socket, func() {
 		server.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -148,9 +147,9 @@ func socketIn(runDir string) string { return filepath.Join(runDir, "tarpond.sock
 func serve(controller *control.Controller, listener *net.UnixListener, again *restart, log *zap.Logger) (socket *os.File, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	server := api.NewServer(controller)
+	server := api.NewServer(controller, listener)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve() }()
 	go reloadOnHangup(ctx, controller, log)
 	go again.onSignal(ctx, log)
 	go feedWatchdog(ctx, controller)
@@ -165,39 +164,39 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 		stop()
 		<-ended
 	case <-again.requested:
-		if socket, err = leave(server, listener); err != nil {
+		if socket, err = keep(listener); err != nil {
 			return nil, err
 		}
-		stop()
 		log.Info("restarting", zap.String("program", again.program))
-		return socket, <-ended
+		awaitAnswers(server, 2*time.Second)
+		stop()
+		err = <-ended
 	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	end, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if server.Shutdown(end) != nil { // readers of events learn of the end
-		_ = server.Close()
+	if socket == nil {
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil, nil
-	}
-	return nil, err
+	// Who still waits for the controller is told now that it has ended.
+	awaitAnswers(server, time.Second)
+	_ = server.Close()
+	return socket, err
 }
 
-// leave ends a server and keeps its socket open: who connects from now on waits for
-// the successor. Requests that take longer than a moment are cut off.
-func leave(server *http.Server, listener *net.UnixListener) (*os.File, error) {
+// keep is a listener's socket, which stays when the listener is closed: who connects
+// from then on waits for the successor.
+func keep(listener *net.UnixListener) (*os.File, error) {
 	socket, err := listener.File()
 	if err != nil {
 		return nil, fmt.Errorf("keep the socket: %w", err)
 	}
 	listener.SetUnlinkOnClose(false)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if server.Shutdown(ctx) != nil {
-		_ = server.Close()
-	}
 	return socket, nil
+}
+
+// awaitAnswers lets a server answer whom it has accepted, and nobody else.
+func awaitAnswers(server *api.Server, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_ = server.Shutdown(ctx) // what takes longer is cut off in the end
 }
 
 func reloadOnHangup(ctx context.Context, controller *control.Controller, log *zap.Logger) {

@@ -171,19 +171,19 @@ func (f *fake) Export(context.Context) ([]byte, error) {
 }
 
 // serve serves the fake, and returns the socket.
-func serve(t *testing.T, f Controller, change func(*http.Server)) string {
+func serve(t *testing.T, f Controller, change func(*Server)) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "sock")
 	listener, err := Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(f)
+	server := NewServer(f, listener)
 	if change != nil {
 		change(server)
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() { done <- server.Serve() }()
 	t.Cleanup(func() {
 		server.Close()
 		<-done
@@ -427,7 +427,7 @@ func TestFlowsUntilTheReaderHasEnough(t *testing.T) {
 
 // A list that is not whole does not look like one that is.
 func TestFlowsOfADaemonThatEnds(t *testing.T) {
-	var server *http.Server
+	var server *Server
 	f := &fake{flows: func(yield func(Flow) bool) {
 		for n := 0; yield(Flow{Client: "c"}); n++ {
 			if n == 100000 {
@@ -435,7 +435,7 @@ func TestFlowsOfADaemonThatEnds(t *testing.T) {
 			}
 		}
 	}}
-	client := NewClient(serve(t, f, func(s *http.Server) { server = s }))
+	client := NewClient(serve(t, f, func(s *Server) { server = s }))
 	if list, err := collect(client.Flows(t.Context(), FlowFilter{})); err == nil || !strings.Contains(err.Error(), "ends early") {
 		t.Errorf("%d flows and the error %v", len(list), err)
 	}

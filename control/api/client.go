@@ -267,9 +267,6 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		return nil, err
 	}
 	response, err := c.http.Do(request)
-	if method == http.MethodGet && errors.Is(err, io.EOF) {
-		response, err = c.http.Do(request) // a daemon that restarts in this moment
-	}
 	if err != nil {
 		return nil, c.unreachable(err)
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"iter"
-	"net/http"
 	"testing"
 	"time"
 )
@@ -30,14 +29,14 @@ func (f *follower) Events(ctx context.Context, _ uint64, _ bool) (iter.Seq[Event
 // A stream outlives the time that a request may take to arrive, and ends with its
 // reader or with the server.
 func TestFollowing(t *testing.T) {
-	for name, end := range map[string]func(cancel func(), server *http.Server){
-		"the reader goes":       func(cancel func(), _ *http.Server) { cancel() },
-		"the server shuts down": func(_ func(), server *http.Server) { go server.Shutdown(context.Background()) },
+	for name, end := range map[string]func(cancel func(), server *Server){
+		"the reader goes":       func(cancel func(), _ *Server) { cancel() },
+		"the server shuts down": func(_ func(), server *Server) { go server.Shutdown(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &follower{left: make(chan struct{})}
-			var server *http.Server
-			client := NewClient(serve(t, f, func(s *http.Server) { server = s; s.ReadTimeout = 100 * time.Millisecond }))
+			var server *Server
+			client := NewClient(serve(t, f, func(s *Server) { server = s; s.ReadTimeout = 100 * time.Millisecond }))
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			begun, ending := time.Now(), false

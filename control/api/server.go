@@ -105,8 +105,8 @@ func Inherit(file *os.File) (net.Listener, error) {
 	return listener, nil
 }
 
-// NewServer serves a Controller.
-func NewServer(c Controller) *http.Server {
+// NewServer serves a Controller on a listener, once Serve is called.
+func NewServer(c Controller, l net.Listener) *Server {
 	mux := http.NewServeMux()
 	shutdown, end := context.WithCancel(context.Background())
 	s := &server{c, shutdown}
@@ -139,14 +139,15 @@ func NewServer(c Controller) *http.Server {
 	mux.HandleFunc("GET /v1/revisions/{revision}", file(s.revisionFile))
 	mux.HandleFunc("POST /v1/revisions/{revision}/rollback", answer(change(s.rollback)))
 	mux.HandleFunc("POST /v1/restart", answer(s.restart))
-	server := &http.Server{
+	server := &Server{listener: l, accepted: make(chan struct{}), endStreams: end}
+	server.Server = http.Server{
 		ConnContext:       withCaller,
+		ConnState:         server.count,
 		Handler:           http.MaxBytesHandler(mux, maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       time.Minute,
 	}
-	server.RegisterOnShutdown(end)
+	server.SetKeepAlivesEnabled(false)
 	return server
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/test/lab"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +31,8 @@ func TestRestartInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	var streams []*lab.Stream
-	for _, at := range echoService(t, l, "none") {
+	vips := echoService(t, l, "none")
+	for _, at := range vips {
 		for _, protocol := range []string{"tcp", "udp"} {
 			s, err := l.NewStream(protocol, at, 2*time.Millisecond)
 			if err != nil {
@@ -40,7 +43,7 @@ func TestRestartInPlace(t *testing.T) {
 	}
 	ids, pid := pinnedIDs(t, l), l.DaemonPID()
 	intruder := intrude(t, filepath.Join(l.Dir, "bpf/tarpon"))
-	asked := ask(t, l)
+	asked, changed := ask(t, l), change(t, l, vips[0])
 	for n := range 6 {
 		before := count(streams)
 		version := versions[n%2]
@@ -77,8 +80,8 @@ func TestRestartInPlace(t *testing.T) {
 	if tries := intruder(); tries < 100 {
 		t.Errorf("only %d tries to take the pins", tries)
 	}
-	if requests := asked(); requests < 10 {
-		t.Errorf("only %d requests", requests)
+	if questions, changes := asked(), changed(); questions < 10 || changes < 10 {
+		t.Errorf("only %d questions and %d changes", questions, changes)
 	}
 	for _, s := range streams {
 		if err := s.Err(); err != nil {
@@ -163,6 +166,20 @@ func ask(t *testing.T, l *lab.Lab) func() int {
 		out, err := exec.CommandContext(ctx, filepath.Join(bin, "lbctl"), "--socket", filepath.Join(l.Dir, "run/tarpond.sock"), "vips").CombinedOutput()
 		if err != nil && ctx.Err() == nil {
 			t.Errorf("lbctl vips: %v: %s", err, out)
+		}
+	})
+}
+
+// change changes a vip until it is asked how often; every change must be made, or
+// refused by somebody who says why.
+func change(t *testing.T, l *lab.Lab, vip netip.AddrPort) func() int {
+	client := api.NewClient(filepath.Join(l.Dir, "run/tarpond.sock"))
+	weight := 1
+	return repeat(t, func(ctx context.Context) {
+		weight = weight%3 + 1
+		_, err := client.EditReal(ctx, vip.String(), l.Real4(1)+":7", api.RealSettings{Weight: &weight}, api.Options{})
+		if refused := (*api.Error)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &refused) {
+			t.Errorf("a change: %v", err)
 		}
 	})
 }
