@@ -66,6 +66,7 @@ type Controller struct {
 	config      *config.Config // what it means, with the operational state: what is in force
 
 	have    loader.Tables // what the kernel has
+	writes  int           // to it, of tables
 	behind  bool          // it did not take all that it should have
 	free    map[loader.BackendID]bool
 	sweep   loader.Sweep
@@ -90,7 +91,7 @@ func New(o Options, loaded Loaded) *Controller {
 		checks: healthcheck.NewSet[checkKey](),
 		file:   loaded.File, revisions: loaded.Revisions, broken: loaded.Broken,
 		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{}, checked: map[checkKey]healthcheck.Check{},
-		said:  said{lostHops: map[netip.Addr]bool{}},
+		said:  said{lostHops: map[netip.Addr]bool{}, repaired: map[string]time.Time{}},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
 		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), deadline: time.NewTimer(time.Hour),
@@ -159,6 +160,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer c.watcher.Close()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
+	go c.repairDrift(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -51,6 +51,7 @@ func (c *Controller) convergeTables(changed scope) error {
 		c.Log.Debug("step", zap.Stringer("step", step))
 	}
 	old := c.have
+	c.writes++
 	if err := c.Loader.Apply(steps); err != nil {
 		if have, readErr := c.Loader.Tables(); readErr == nil {
 			c.have = have

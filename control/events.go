@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/event"
@@ -21,6 +22,7 @@ func (c *Controller) Events(ctx context.Context, since uint64, follow bool) (ite
 // said is what events said last of what goes on.
 type said struct {
 	lostHops map[netip.Addr]bool
+	repaired map[string]time.Time
 	full     *uint64 // flows that had found no slot; nil: not known yet
 }
 

@@ -28,18 +28,24 @@ func (s PutVip) apply(l *Loader) error {
 		return errors.New("not a vip")
 	}
 	record := &l.memory.vips[s.ID]
-	endpoint := s.Vip.Endpoint
-	record.Address = toAddress(endpoint.Addr())
-	record.Port = networkPort(endpoint.Port())
-	record.Timeouts, record.Seconds = timeoutFields(s.Vip.Timeouts)
-	for t, ticks := range record.Timeouts { // before the first flow; Apply makes it exact
+	fresh := s.Vip.record()
+	fresh.Schedule = record.Schedule
+	for t, ticks := range fresh.Timeouts { // before the first flow; Apply makes it exact
 		longest := &l.memory.limits[0].Longest[t]
 		*longest = max(*longest, ticks)
 	}
-	record.Flags = flags(s.Vip.DropEmpty, vipDropEmpty) | flags(s.Vip.RejectMidStream, vipRejectMidStream) |
-		flags(endpoint.Port() == 0, vipAnyPort) | flags(endpoint.Addr().Is6(), vipIPv6)
-	record.Protocol = uint8(endpoint.Protocol)
+	*record = fresh
 	return nil
+}
+
+// record is what the program reads of a vip, but for its schedule.
+func (v Vip) record() (r xdpVip) {
+	e := v.Endpoint
+	r.Address, r.Port, r.Protocol = toAddress(e.Addr()), networkPort(e.Port()), uint8(e.Protocol)
+	r.Timeouts, r.Seconds = timeoutFields(v.Timeouts)
+	r.Flags = flags(v.DropEmpty, vipDropEmpty) | flags(v.RejectMidStream, vipRejectMidStream) |
+		flags(e.Port() == 0, vipAnyPort) | flags(e.Addr().Is6(), vipIPv6)
+	return r
 }
 
 func (s DeleteVip) apply(l *Loader) error {
@@ -67,14 +73,8 @@ func (s PutBackend) apply(l *Loader) error {
 	if s.ID == 0 || vip.Protocol == 0 {
 		return fmt.Errorf("there is no vip %d", s.Backend.Vip)
 	}
-	v6 := s.Backend.Real.Addr().Is6()
-	fresh := xdpBackend{
-		Real: toAddress(s.Backend.Real.Addr()), RealPort: networkPort(s.Backend.Real.Port()),
-		Vip: vip.Address, VipPort: vip.Port, VipId: uint16(s.Backend.Vip), Protocol: vip.Protocol,
-		Flags: flags(s.Backend.Down, backendDown) | flags(s.Backend.Reset, backendReset) |
-			flags(s.Backend.Removed, backendRemoved) | flags(v6, backendIPv6),
-	}
-	if record.VipId == 0 {
+	fresh := s.Backend.record(vip)
+	if record.VipId == 0 || s.Anew {
 		*record = fresh
 		return nil
 	}
@@ -83,6 +83,16 @@ func (s PutBackend) apply(l *Loader) error {
 	}
 	record.Flags = fresh.Flags
 	return nil
+}
+
+// record is what the program reads of a backend, but for its next hop.
+func (b Backend) record(vip *xdpVip) xdpBackend {
+	return xdpBackend{
+		Real: toAddress(b.Real.Addr()), RealPort: networkPort(b.Real.Port()),
+		Vip: vip.Address, VipPort: vip.Port, VipId: uint16(b.Vip), Protocol: vip.Protocol,
+		Flags: flags(b.Down, backendDown) | flags(b.Reset, backendReset) |
+			flags(b.Removed, backendRemoved) | flags(b.Real.Addr().Is6(), backendIPv6),
+	}
 }
 
 func (s DeleteBackend) apply(l *Loader) error {

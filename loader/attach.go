@@ -63,6 +63,7 @@ type leg struct {
 	redirects bool
 	// Nil: none.
 	xdp, tcx, lease link.Link
+	record          xdpLeg // as it was written last
 	// made takes back, one by one, what this attempt to attach made.
 	made []func() error
 }
@@ -133,15 +134,19 @@ func (l *Loader) writeLeg(leg *leg, device netlink.Link) {
 	copy(record.Mac[:], device.Attrs().HardwareAddr)
 	record.Role = uint8(leg.Role)
 	record.Redirects = flags(leg.redirects, 1)
+	leg.record = *record
 }
 
 // legID is the id that the interface has, or a free one.
 func (l *Loader) legID(leg *leg) (uint32, error) {
+	if attached, ok := l.legs[leg.Ifindex]; ok {
+		return attached.id, l.setLegID(leg.Ifindex, attached.id)
+	}
 	key := xdpLegKey{Ifindex: uint32(leg.Ifindex)}
 	var id uint32
 	err := l.maps.LegIds.Lookup(key, &id)
 	if err == nil {
-		return id, nil
+		return id, l.setLegID(leg.Ifindex, id)
 	}
 	if !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return 0, fmt.Errorf("read the legs: %w", err)

@@ -1,7 +1,9 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
@@ -25,21 +27,17 @@ func (l *Loader) Tables() (Tables, error) {
 			t.Backends[BackendID(id)] = backendOf(record)
 		}
 	}
-	names, err := readNames(l.maps.Names4, l.maps.Names6)
-	if err != nil {
-		return t, err
-	}
-	for endpoint, id := range names {
+	var err error
+	for endpoint, id := range names(l.maps.Names4, l.maps.Names6, &err) {
 		t.Names[endpoint] = VipID(id)
 	}
-	reals, err := readNames(l.maps.Reals4, l.maps.Reals6)
-	if err != nil {
-		return t, err
-	}
-	for endpoint, id := range reals {
+	for endpoint, id := range names(l.maps.Reals4, l.maps.Reals6, &err) {
 		t.Reals[endpoint] = BackendID(id)
 	}
-	return t, l.readAddresses(t.Addresses)
+	for addr, use := range addresses(l.maps.Addresses4, l.maps.Addresses6, &err) {
+		t.Addresses[addr] = AddressUse(use)
+	}
+	return t, err
 }
 
 func vipOf(record *xdpVip) Vip {
@@ -66,50 +64,58 @@ func endpoint(address xdpAddress, port uint16, protocol uint8, v6 bool) Endpoint
 	return Endpoint{netip.AddrPortFrom(fromAddress(address, v6), hostPort(port)), Protocol(protocol)}
 }
 
-func readNames(names4, names6 *ebpf.Map) (map[Endpoint]uint32, error) {
-	names := map[Endpoint]uint32{}
-	var (
-		key4 xdpName4
-		key6 xdpName6
-		id   uint32
-	)
-	i := names4.Iterate()
-	for i.Next(&key4, &id) {
-		address := xdpAddress{Words: [4]uint32{key4.Address}}
-		names[endpoint(address, key4.Port, key4.Protocol, false)] = id
+// names goes over two maps of names; err gets what went wrong.
+func names(names4, names6 *ebpf.Map, err *error) iter.Seq2[Endpoint, uint32] {
+	return func(yield func(Endpoint, uint32) bool) {
+		for key, id := range entries[xdpName4](names4, err) {
+			if !yield(endpoint(xdpAddress{Words: [4]uint32{key.Address}}, key.Port, key.Protocol, false), id) {
+				return
+			}
+		}
+		for key, id := range entries[xdpName6](names6, err) {
+			if !yield(endpoint(key.Address, key.Port, key.Protocol, true), id) {
+				return
+			}
+		}
 	}
-	if i.Err() != nil {
-		return nil, fmt.Errorf("read %s: %w", names4, i.Err())
-	}
-	i = names6.Iterate()
-	for i.Next(&key6, &id) {
-		names[endpoint(key6.Address, key6.Port, key6.Protocol, true)] = id
-	}
-	if i.Err() != nil {
-		return nil, fmt.Errorf("read %s: %w", names6, i.Err())
-	}
-	return names, nil
 }
 
-func (l *Loader) readAddresses(addresses map[netip.Addr]AddressUse) error {
-	var (
-		key4 [4]byte
-		key6 [16]byte
-		use  uint32
-	)
-	i := l.maps.Addresses4.Iterate()
-	for i.Next(&key4, &use) {
-		addresses[netip.AddrFrom4(key4)] = AddressUse(use)
+// addresses is names for maps of addresses.
+func addresses(addresses4, addresses6 *ebpf.Map, err *error) iter.Seq2[netip.Addr, uint32] {
+	return func(yield func(netip.Addr, uint32) bool) {
+		for key, use := range entries[[4]byte](addresses4, err) {
+			if !yield(netip.AddrFrom4(key), use) {
+				return
+			}
+		}
+		for key, use := range entries[[16]byte](addresses6, err) {
+			if !yield(netip.AddrFrom16(key), use) {
+				return
+			}
+		}
 	}
-	if i.Err() != nil {
-		return fmt.Errorf("read addresses4: %w", i.Err())
+}
+
+// entries goes over a hash map, many entries at a system call.
+func entries[K any](m *ebpf.Map, err *error) iter.Seq2[K, uint32] {
+	return func(yield func(K, uint32) bool) {
+		var cursor ebpf.MapBatchCursor
+		keys, values := make([]K, 1024), make([]uint32, 1024)
+		for {
+			n, failure := m.BatchLookup(&cursor, keys, values, nil)
+			isLast := errors.Is(failure, ebpf.ErrKeyNotExist)
+			if failure != nil && !isLast {
+				*err = errors.Join(*err, fmt.Errorf("read %s: %w", m, failure))
+				return
+			}
+			for i := range n {
+				if !yield(keys[i], values[i]) {
+					return
+				}
+			}
+			if isLast {
+				return
+			}
+		}
 	}
-	i = l.maps.Addresses6.Iterate()
-	for i.Next(&key6, &use) {
-		addresses[netip.AddrFrom16(key6)] = AddressUse(use)
-	}
-	if i.Err() != nil {
-		return fmt.Errorf("read addresses6: %w", i.Err())
-	}
-	return nil
 }

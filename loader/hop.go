@@ -85,6 +85,7 @@ func (l *Loader) SetLegRoutes(ifindex int, routes LegRoutes) error {
 		l.writeHop(&record.Default4, l.usable(routes.Default4))
 		l.writeHop(&record.Default6, l.usable(routes.Default6))
 	}
+	leg.record = *record
 	return nil
 }
 
@@ -142,5 +143,8 @@ func (l *Loader) forgetHops(ifindex int) {
 				l.writeHop(hop, NextHop{})
 			}
 		}
+	}
+	for _, leg := range l.legs {
+		leg.record = l.memory.legs[leg.id]
 	}
 }

@@ -66,7 +66,7 @@ func tablesSteps() (Tables, []Step) {
 		t.Addresses[e.Addr()] = AddressVip
 		t.Addresses[real.Addr()] = AddressReal
 		t.Reals[Endpoint{real, TCP}] = backend
-		steps = append(steps, PutVip{id, t.Vips[id]}, PutBackend{backend, t.Backends[backend]},
+		steps = append(steps, PutVip{id, t.Vips[id]}, PutBackend{ID: backend, Backend: t.Backends[backend]},
 			PutSchedule{id, t.Schedules[id]}, PutName{e, id}, PutReal{Endpoint{real, TCP}, backend},
 			PutAddress{e.Addr(), AddressVip}, PutAddress{real.Addr(), AddressReal})
 	}

@@ -25,9 +25,9 @@ func puttable(t testing.TB, flows int) *Loader {
 	} {
 		e := vipEndpoint(v.vip, v.protocol)
 		steps = append(steps, PutVip{VipID(i + 1), Vip{Endpoint: e, Timeouts: testTimeouts}},
-			PutBackend{BackendID(i + 1), Backend{Vip: VipID(i + 1), Real: netip.MustParseAddrPort(v.real)}})
+			PutBackend{ID: BackendID(i + 1), Backend: Backend{Vip: VipID(i + 1), Real: netip.MustParseAddrPort(v.real)}})
 	}
-	steps = append(steps, PutBackend{5, Backend{Vip: 1, Real: netip.MustParseAddrPort("10.0.0.3:80")}})
+	steps = append(steps, PutBackend{ID: 5, Backend: Backend{Vip: 1, Real: netip.MustParseAddrPort("10.0.0.3:80")}})
 	if err := l.Apply(steps); err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func TestBackendsByName(t *testing.T) {
 		}
 	}
 	name, _ := r.Name(5)
-	if err := l.Apply([]Step{PutBackend{5, Backend{Vip: 1, Real: name.Real, Removed: true}}}); err != nil {
+	if err := l.Apply([]Step{PutBackend{ID: 5, Backend: Backend{Vip: 1, Real: name.Real, Removed: true}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, found := r.Backend(name); found || r.Takes(5, name) {
@@ -215,7 +215,7 @@ func TestBackendsByName(t *testing.T) {
 		t.Error("a removed backend's flows have no name")
 	}
 	other := netip.MustParseAddrPort("10.0.0.9:80")
-	if err := l.Apply([]Step{DeleteBackend{5}, PutBackend{5, Backend{Vip: 1, Real: other}}}); err != nil {
+	if err := l.Apply([]Step{DeleteBackend{5}, PutBackend{ID: 5, Backend: Backend{Vip: 1, Real: other}}}); err != nil {
 		t.Fatal(err)
 	}
 	if is, ok := r.Name(5); !ok || is.Real != other || r.Takes(5, name) {

@@ -40,10 +40,15 @@ func wordFirst(word uint64) uint32      { return uint32(word) }
 
 func linesFor(slots int) uint32 { return uint32((slots + slotsPerLine - 1) / slotsPerLine) }
 
+// hasLines says false of a word that nobody here wrote.
+func hasLines(word uint64) bool {
+	return uint64(wordFirst(word))+uint64(linesFor(wordSlots(word))) <= linesTotal
+}
+
 func (s *scheduleLines) open(vips []xdpVip) {
 	s.used, s.taken = map[VipID]lineRange{}, make([]bool, linesTotal)
 	for id := range vips {
-		if word := vips[id].Schedule; wordSlots(word) > 0 {
+		if word := vips[id].Schedule; wordSlots(word) > 0 && hasLines(word) {
 			r := lineRange{wordFirst(word), linesFor(wordSlots(word))}
 			s.used[VipID(id)] = r
 			s.mark(r, true)
@@ -121,13 +126,17 @@ func (s PutSchedule) apply(l *Loader) error {
 // scheduleOf reads a vip's schedule back; false if it never had one.
 func (l *Loader) scheduleOf(vip *xdpVip) (Schedule, bool) {
 	word := vip.Schedule
-	if wordKind(word) == 0 {
+	if wordKind(word) == 0 || !hasLines(word) {
 		return Schedule{}, false
 	}
 	s := Schedule{Kind: wordKind(word)}
 	for i := range wordSlots(word) {
-		line := &l.memory.schedules[int(wordFirst(word))+i/slotsPerLine]
-		s.Slots = append(s.Slots, BackendID(line.Backends[i%slotsPerLine]))
+		s.Slots = append(s.Slots, l.slot(word, i))
 	}
 	return s, true
+}
+
+func (l *Loader) slot(word uint64, i int) BackendID {
+	line := &l.memory.schedules[int(wordFirst(word))+i/slotsPerLine]
+	return BackendID(line.Backends[i%slotsPerLine])
 }

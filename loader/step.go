@@ -23,10 +23,12 @@ type (
 	DeleteVip struct{ ID VipID }
 
 	// PutBackend writes a backend's record. A changed Real or Vip is refused
-	// while the id is in use: the flows of that id would change with it.
+	// while the id is in use: the flows of that id would change with it. Anew: the
+	// record is somebody else's work, and written whole; its next hop is lost.
 	PutBackend struct {
 		ID      BackendID
 		Backend Backend
+		Anew    bool
 	}
 	// DeleteBackend clears a backend's record, next hop and counters. Only for
 	// an id of which a sweep has found no flow.

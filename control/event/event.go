@@ -40,6 +40,8 @@ const (
 	OffloadsStay   Kind = "offloads_stay" // the driver refuses
 	OffloadOn      Kind = "offload_on"    // restored
 
+	Repaired Kind = "repaired" // in the kernel, what somebody else changed
+
 	NextHopLost  Kind = "next_hop_lost" // the FIB is asked
 	NextHopFound Kind = "next_hop_found"
 	Network      Kind = "network" // trouble with reading what it is like
