@@ -86,13 +86,13 @@ func in(t *testing.T, ns string, args ...string) string {
 	return command(t, append([]string{"nsenter", "--net=/run/netns/" + ns}, args...)...)
 }
 
-// inside runs a function in our namespace.
-func (w *wire) inside(f func() error) {
+// inside runs a function in one of the namespaces.
+func (w *wire) inside(name string, f func() error) {
 	w.t.Helper()
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends in the other namespace
-		ns, err := netns.GetFromName(w.us)
+		ns, err := netns.GetFromName(name)
 		if err == nil {
 			defer ns.Close()
 			err = netns.Set(ns)
@@ -110,7 +110,7 @@ func (w *wire) inside(f func() error) {
 // listen notes who advertises, in and out of our end.
 func (w *wire) listen() {
 	var fd int
-	w.inside(func() (err error) {
+	w.inside(w.us, func() (err error) {
 		all := uint16(unix.ETH_P_ALL)
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all<<8|all>>8))
 		return err
@@ -172,7 +172,7 @@ type match struct {
 }
 
 func (m *match) run() {
-	m.inside(func() (err error) {
+	m.inside(m.us, func() (err error) {
 		m.ours, err = vrrp.Run(m.config, vrrp.Start{Settled: true, Facts: vrrp.Facts{CarrierSince: 1}}, func(until vrrp.Instant) {
 			m.mu.Lock()
 			m.lease = until

@@ -379,6 +379,14 @@ func TestStartWithLease(t *testing.T) {
 	}
 }
 
+// A lease that ends before anything could be done is worth nothing.
+func TestLeaseEndsAtTheStart(t *testing.T) {
+	d := drive(t, tarpon(), Start{Lease: boot + ms})
+	d.now += ms
+	d.take(d.m.Expired(d.now))
+	d.is(Standby)
+}
+
 func TestLease(t *testing.T) {
 	d := drive(t, tarpon(), settledStart)
 	d.facts(func(f *Facts) { f.Peer.Linked = true })
@@ -462,6 +470,39 @@ func TestLateWake(t *testing.T) {
 		d.now += 30 * time.Second
 		d.hear(100).is(Active)
 	})
+}
+
+// Who was stopped does not know whether the peer died meanwhile and its kernel goes on
+// answering: he asks.
+func TestAwayAsksFirst(t *testing.T) {
+	probes := func(d *driver, after time.Duration) bool {
+		for end := d.now + after; d.now < end; d.after(100 * ms) {
+			d.hear(100)
+		}
+		d.after(d.m.activeDown())
+		return d.m.State().Probe
+	}
+	d := drive(t, tarpon(), settledStart)
+	if probes(d, time.Second) {
+		t.Error("it was not away, and asks")
+	}
+	d = drive(t, tarpon(), settledStart)
+	d.now += 30 * time.Second
+	if !probes(d, time.Minute) {
+		t.Error("it was away, and does not ask")
+	}
+	d.is(Standby)
+	d.take(d.m.Probed(d.now, ""))
+	d.after(0).is(Active)
+	// Back for long enough that the peer knows of it: its lease is not open.
+	linked := func(f *Facts) { f.Peer.Linked = true }
+	d = drive(t, tarpon(), settledStart).facts(linked)
+	d.now += 30 * time.Second
+	for range 20 {
+		d.take(d.m.Said(d.now, 100, 100*ms))
+		d.after(100 * ms)
+	}
+	d.facts(func(f *Facts) { f.Peer.Linked = false }).after(d.m.activeDown()).is(Active)
 }
 
 func TestLosingAdverts(t *testing.T) {
@@ -687,6 +728,10 @@ func TestForged(t *testing.T) {
 		d.after(100 * ms)
 	}
 	d.is(Standby).tells()
+	// What it said is worth something for an Active_Down_Interval.
+	d = drive(t, tarpon(), linked).active()
+	d.m.said, d.m.saidAt = 200, d.now
+	d.after(d.m.activeDown() + 1).hear(200).is(Active)
 	// Without it, the wire is believed.
 	d = drive(t, tarpon(), settledStart).active().hear(254).is(Standby)
 }

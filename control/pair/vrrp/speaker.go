@@ -201,7 +201,9 @@ func (s *Speaker) ring() {
 func (s *Speaker) run() {
 	runtime.LockOSThread()
 	defer close(s.ended)
-	s.show.RealTime = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}, 0) == nil
+	s.show.RealTime = unix.SchedSetAttr(0, &unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
+	}, 0) == nil
 	for {
 		select {
 		case <-s.end:
