@@ -43,6 +43,9 @@ func (m *Machine) Hear(now Instant, h Heard) Output {
 	if !sameAddresses(a.Addresses, m.c.advert(m.c.Links[h.Link], 0).Addresses) {
 		m.conflict(now, h, fmt.Sprintf("it advertises %v", a.Addresses))
 	}
+	if a.Version == 3 && h.From.Is4() && h.Checksum != m.c.Checksum {
+		m.conflict(now, h, fmt.Sprintf("its checksum is made by %s, ours by %s, which it may not understand", h.Checksum, m.c.Checksum))
+	}
 	if m.facts.Peer.Linked && !m.confirmed(now, a.Priority) {
 		m.unproven(now, h)
 		return m.done()
@@ -177,10 +180,10 @@ func (m *Machine) obeyAsStandby(now Instant, priority uint8, interval time.Durat
 	if beats || !m.preemptsByItself() {
 		m.losing = false
 	} else if !m.losing {
-		m.losing, m.since = true, now
+		m.losing, m.losingSince = true, now
 	}
 	m.interval = m.learned(interval)
-	if m.losing && now-m.since >= m.c.PreemptDelay && !m.unfitAlone() && !m.facts.Hold {
+	if m.losing && now-m.losingSince >= m.c.PreemptDelay && !m.unfitAlone() && !m.facts.Hold {
 		return // patience runs out: RFC 9568 section 6.4.2, Preempt_Mode
 	}
 	m.wait(now, fmt.Sprintf("%s is active with priority %d against %d", who, priority, m.advertised()))

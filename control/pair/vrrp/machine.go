@@ -104,14 +104,14 @@ type Machine struct {
 	answered Instant // a losing advert, with one of ours
 	reminded Instant // the neighbours, after a losing advert
 
-	claim   bool    // a lease held at the start, and nothing speaks against it
-	first   bool    // the first takeover since the boot is still to come
-	awake   Instant // the last input
-	away    Instant // when this router woke up that had slept through what others did; 0: never
-	silent  bool    // nobody answered the probe
-	goodbye bool    // the peer said that it leaves
-	losing  bool    // the peer's adverts lose to ours, and it has been so...
-	since   Instant // ...since
+	claim       bool    // a lease held at the start, and nothing speaks against it
+	first       bool    // the first takeover since the boot is still to come
+	awake       Instant // the last input
+	away        Instant // when this router woke up after others may have acted; 0: never
+	silent      bool    // nobody answered the probe
+	goodbye     bool    // the peer said that it leaves
+	losing      bool    // the peer's adverts lose to ours
+	losingSince Instant
 
 	said    uint8 // by the peer over TLS: the last advert
 	saidAt  Instant

@@ -256,6 +256,7 @@ func TestStrangers(t *testing.T) {
 		{"any source of a foreign peer", foreign(), func(h *Heard) { h.From = netip.MustParseAddr("172.31.0.9") }, true, false},
 		{"another version", foreign(), func(h *Heard) { h.Advert.Version = 2 }, false, true},
 		{"another list: obeyed, or there were two", foreign(), func(h *Heard) { h.Advert.Addresses = floating[:0] }, true, true},
+		{"another checksum", foreign(), func(h *Heard) { h.Checksum = PseudoHeader }, true, true},
 		{"an owner among Tarpons", tarpon(), func(h *Heard) { h.Advert.Priority = 255 }, false, true},
 		{"no password", foreign(password), func(h *Heard) { h.Advert.AuthType = authNone }, false, true},
 		{"another password", foreign(password), func(h *Heard) { h.Advert.Password[0] = 'S' }, false, true},
