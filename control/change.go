@@ -32,6 +32,9 @@ type change struct {
 	leavesFile bool // the file is not to have them
 	overEdits  bool // the file may be another than the one that runs
 	overUnsure bool // a revision may wait for its confirmation
+	here       bool // on this router, without asking the other one
+	undoes     int  // the revision that nobody confirmed
+	single     bool // it shares no revision
 
 	answer chan<- outcome
 }
@@ -63,15 +66,31 @@ func (c *Controller) change(ctx context.Context, ch change) (api.Result, error) 
 // takeChanges takes a change and those that wait behind it. While a revision is being
 // saved others arrive: they share the next one.
 func (c *Controller) takeChanges(first change) {
-	waiting := drained(first, c.changes)
-	for len(waiting) > 0 {
+	c.waiting = append(c.waiting, drained(first, c.changes)...)
+	c.nextChanges()
+}
+
+// nextChanges makes revisions of what waits, as long as no other router is asked.
+func (c *Controller) nextChanges() {
+	for c.proposed == nil && len(c.waiting) > 0 {
 		together := 1
-		for waiting[0].vip != "" && together < len(waiting) && waiting[together].vip != "" {
+		for c.waiting[0].shares() && together < len(c.waiting) && c.waiting[together].shares() {
 			together++
 		}
-		c.makeRevision(waiting[:together])
-		waiting = waiting[together:]
+		group := c.waiting[:together]
+		c.waiting = c.waiting[together:]
+		c.makeRevision(group)
 	}
+}
+
+func (ch change) shares() bool { return ch.vip != "" && !ch.single && !ch.Alone }
+
+// acceptChanges is where changes come from; nobody reads it while one is under way.
+func (c *Controller) acceptChanges() <-chan change {
+	if c.proposed != nil {
+		return nil
+	}
+	return c.changes
 }
 
 // makeRevision makes one revision of some changes, in their order, and answers each.
@@ -79,25 +98,40 @@ func (c *Controller) takeChanges(first change) {
 func (c *Controller) makeRevision(changes []change) {
 	d := draft{
 		file: c.file, live: sync.OnceValue(c.liveFlows),
-		facts: sync.OnceValues(func() (config.Facts, error) { return facts(c.Host, c.Router) }),
+		facts: sync.OnceValues(func() (config.Facts, error) { return facts(c.Host, c.Identity) }),
 	}
 	outcomes := make([]outcome, len(changes))
 	for i, ch := range changes {
 		outcomes[i] = c.consider(ch, &d)
 	}
-	if len(d.accepted) > 0 {
-		err := c.adopt(d)
-		if err != nil && len(d.accepted) > 1 {
-			for i := range changes {
-				c.makeRevision(changes[i : i+1])
-			}
-			return
+	switch {
+	case len(d.accepted) == 0:
+		c.settleAll(d, changes, outcomes, nil, false)
+	case c.pair != nil && !c.pair.Foreign() && !changes[0].here:
+		c.propose(d, changes, outcomes)
+	default:
+		c.settleAll(d, changes, outcomes, c.adopt(d), false)
+	}
+}
+
+// settleAll answers changes that were made, or refused, together. If they could not be
+// made together, each is tried by itself.
+func (c *Controller) settleAll(d draft, changes []change, outcomes []outcome, err error, pending bool) {
+	if err != nil && len(d.accepted) > 1 {
+		again := slices.Clone(changes)
+		for i := range again {
+			again[i].single = true
 		}
-		for i := range outcomes {
-			outcomes[i].settle(c.running, changes[i], err)
-		}
+		c.waiting = append(again, c.waiting...)
+		return
 	}
 	for i, ch := range changes {
+		if len(d.accepted) > 0 {
+			outcomes[i].settle(c.running, ch, err)
+		}
+		if pending && outcomes[i].Changed && outcomes[i].err == nil {
+			outcomes[i].Message += c.pendingText()
+		}
 		ch.answer <- outcomes[i]
 	}
 }
@@ -157,7 +191,7 @@ func (c *Controller) edited(ch change, d *draft) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ch.name(c.ConfigFile), data, facts)
+	return config.Open(ch.name(c.ConfigFile), data, facts)
 }
 
 // name is what the caller calls the configuration.
@@ -188,23 +222,28 @@ func (o *outcome) settle(running revision.Revision, ch change, err error) {
 	}
 }
 
-// adopt makes a draft the running configuration: the kernel has it, and the file too.
+// adopt makes a draft the running configuration of this router.
 func (c *Controller) adopt(d draft) error {
+	err := c.commit(d.revision(), d)
+	if err == nil && c.pair != nil {
+		c.pair.RevisionMade()
+	}
+	return err
+}
+
+// commit makes a draft a revision: the kernel has it, and the file too.
+func (c *Controller) commit(r revision.Revision, d draft) error {
 	old, ch := c.file, d.accepted[0]
-	save := revision.Save{
-		Revision: revision.Revision{Author: d.authors(), What: ch.titled(plan.Summary(d.made))},
-		File:     d.file.Data, KeepsFile: ch.inFile || ch.leavesFile,
+	saved, err := c.revisions.Save(revision.Save{
+		Revision: r, File: d.file.Data, KeepsFile: ch.inFile || ch.leavesFile,
 		Follow: func() error { return c.run(d.file, scopeOf(d.made)) },
 		Back:   func() { c.complain("go back to the old configuration", c.run(old, nil)) },
-	}
-	if ch.Confirm > 0 {
-		save.ConfirmBy = time.Now().Add(ch.Confirm).Round(0)
-	}
-	saved, err := c.revisions.Save(save)
+	})
 	if err != nil {
 		return err
 	}
 	c.running = saved
+	c.insertMissed()
 	c.tookOver(ch)
 	c.forgetRemoved()
 	c.awaitConfirmation()
@@ -248,5 +287,8 @@ func (c *Controller) run(file *config.File, changed scope) error {
 			c.setLegRoutes(ifindex, route)
 		}
 	}
-	return c.converge(old, changed)
+	if err := c.converge(old, changed); err != nil {
+		return err
+	}
+	return c.repair(old)
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/tarpon-lb/tarpon/control/host"
 	"github.com/tarpon-lb/tarpon/control/metrics"
 	"github.com/tarpon-lb/tarpon/control/operational"
+	"github.com/tarpon-lb/tarpon/control/pair"
+	"github.com/tarpon-lb/tarpon/control/pair/agree"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
@@ -28,10 +30,10 @@ type Options struct {
 	RunDir     string
 	StateDir   string
 	Version    string
-	Router     string // which one of a pair it is said to be; empty: the machine says it
-	Loader     *loader.Loader
-	Host       *host.Host
-	Log        *zap.Logger
+	Identity
+	Loader *loader.Loader
+	Host   *host.Host
+	Log    *zap.Logger
 	// Tell is given a line for the service manager's status; may be nil.
 	Tell func(line string)
 	// Reexec asks for this process to become the installed program, soon.
@@ -59,6 +61,12 @@ type Controller struct {
 	running     revision.Revision // it is
 	broken      error             // why the file is not what runs
 	unconfirmed *time.Timer       // until the running revision is rolled back
+
+	pair     *pair.Pair // nil: this router is alone
+	role     role
+	waiting  []change      // that are to be made
+	proposed *proposal     // is made on both routers
+	missed   []agree.Offer // revisions of the other router that never ran here
 
 	operational *operational.State
 	zero        zero           // of the counters
@@ -130,6 +138,9 @@ func (c *Controller) Start() error {
 	if err := c.converge(c.config, nil); err != nil {
 		return err
 	}
+	if err := c.openPair(); err != nil {
+		return err
+	}
 	c.sweepFlows()
 	c.tellCapacity()
 	c.awaitDeadlines()
@@ -158,17 +169,29 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer c.metrics.Close()
 	defer c.checks.Close()
 	defer c.watcher.Close()
+	defer func() {
+		if c.pair != nil {
+			c.complain("end the pair", c.pair.Close())
+		}
+	}()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
 	go c.repairDrift(ctx)
+	stop, left := ctx.Done(), make(chan struct{})
 	for {
 		select {
-		case <-ctx.Done():
+		case <-stop:
+			stop = nil
+			if errors.Is(context.Cause(ctx), ErrRestart) {
+				return nil
+			}
+			c.leave(func() { close(left) })
+		case <-left:
 			c.events.Info(event.Stopped, "stopping: traffic, flows and addresses stay; health checks rest")
 			return nil
 		case request := <-c.requests:
 			request()
-		case first := <-c.changes:
+		case first := <-c.acceptChanges():
 			c.takeChanges(first)
 		case <-c.unconfirmed.C:
 			c.rollBackUnconfirmed()
@@ -196,6 +219,10 @@ func (c *Controller) serveMetrics() {
 	c.deaf = c.metrics.Listen(c.config.Metrics.Listen)
 	c.complain("serve metrics", c.deaf)
 }
+
+// ErrRestart is the cause of the end of Run's context when another tarpond takes this
+// one's place at once: nothing moves.
+var ErrRestart = errors.New("tarpond restarts")
 
 // errStopped is the answer to requests after Run has ended.
 var errStopped = errors.New("tarpond is stopping")

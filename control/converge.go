@@ -140,7 +140,7 @@ func (c *Controller) sweepFlows() {
 }
 
 // setAddresses adds the addresses that should be there, and removes ours that
-// should not.
+// should not. On a standby there should be none.
 func (c *Controller) setAddresses() error {
 	want := map[host.Address]bool{}
 	for _, f := range c.config.Floating {
@@ -165,6 +165,12 @@ func (c *Controller) setAddresses() error {
 	}
 	if wait > 0 {
 		c.settle.Reset(wait)
+	}
+	switch c.role {
+	case standby:
+		clear(want)
+	case undecided: // what an earlier life left stays
+		maps.DeleteFunc(want, func(a host.Address, _ bool) bool { return !made[a] })
 	}
 	done, err := c.Host.SetAddresses(slices.Collect(maps.Keys(want)))
 	for _, a := range done.Added {

@@ -66,7 +66,7 @@ func (e *examination) askOwner() {
 	for _, a := range e.Loader.Attachments() {
 		attached[a.Name] = a
 	}
-	for _, leg := range e.config.Legs {
+	for _, leg := range e.config.DataLegs() {
 		a, ok := attached[leg.Name]
 		state := e.legs[leg.Interface]
 		fact := doctor.Leg{
@@ -92,7 +92,7 @@ func (e *examination) device(leg *doctor.Leg, ifindex int) {
 }
 
 func (e *examination) sysctls() {
-	faults, err := e.Host.SysctlFaults(sysctlsFor(e.config.Legs))
+	faults, err := e.Host.SysctlFaults(sysctlsFor(e.config.DataLegs()))
 	e.Miss("sysctls", err)
 	for _, s := range faults {
 		e.Sysctls = append(e.Sysctls, doctor.Sysctl{Name: s.Name, Value: s.Old, Want: s.New})
@@ -169,7 +169,7 @@ func (e *examination) gatewayFor(real netip.Addr) netip.Addr {
 			return f.Address.Addr()
 		}
 	}
-	for _, leg := range e.config.Legs {
+	for _, leg := range e.config.DataLegs() {
 		if leg.Role&loader.Inside == 0 {
 			continue
 		}
@@ -228,7 +228,7 @@ func (e *examination) duplicates() {
 			add(vip.Leg, vip.Endpoint.Addr())
 		}
 	}
-	for _, leg := range e.config.Legs {
+	for _, leg := range e.config.DataLegs() {
 		device := e.interfaceOf(leg)
 		if !device.Carrier || len(announced[leg.Name]) == 0 {
 			continue

@@ -13,6 +13,13 @@ import (
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
+// An Identity is which router of a pair this is, where that is not left to the
+// configuration and the machine.
+type Identity struct {
+	Router  string // its name; empty: hostname and addresses say it
+	KeyFile string // of its key; empty: pair.sync.key_file says it
+}
+
 // Loaded is the configuration that a router starts with.
 type Loaded struct {
 	*config.File
@@ -24,21 +31,20 @@ type Loaded struct {
 // Load reads the configuration file and the revisions in the state directory, and
 // finds the configuration's place on this machine. For a file that is broken or
 // missing the last revision stands in. If there is none either, the error is the
-// file's, maybe a *config.Errors. Nothing is written. router says which one of a pair
-// this is; empty: the machine does.
-func Load(path, stateDir, router string, h *host.Host) (Loaded, error) {
+// file's, maybe a *config.Errors. Nothing is written.
+func Load(path, stateDir string, self Identity, h *host.Host) (Loaded, error) {
 	store, err := revision.Open(disk.Disk{}, filepath.Join(stateDir, "revisions"), path)
 	if err != nil {
 		return Loaded{}, err
 	}
 	loaded := Loaded{Revisions: store}
-	facts, err := facts(h, router)
+	facts, err := facts(h, self)
 	if err != nil {
 		return Loaded{}, err
 	}
 	data, err := os.ReadFile(path)
 	if err == nil {
-		loaded.File, err = open(path, data, facts)
+		loaded.File, err = config.Open(path, data, facts)
 	} else {
 		err = fmt.Errorf("read the configuration: %w", err)
 	}
@@ -49,47 +55,13 @@ func Load(path, stateDir, router string, h *host.Host) (Loaded, error) {
 	if err != nil && last.Number > 0 {
 		loaded.Broken = err
 		if data, err = store.File(last.Number); err == nil {
-			loaded.File, err = open(path, data, facts)
+			loaded.File, err = config.Open(path, data, facts)
 		}
 		if err != nil {
 			return Loaded{}, loaded.Broken
 		}
 	}
 	return loaded, err
-}
-
-// open reads a file's bytes for this machine.
-func open(name string, data []byte, facts config.Facts) (*config.File, error) {
-	file, err := config.Open(name, data, facts)
-	if err == nil {
-		err = pairNotYet(name, file.Config)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return file, nil
-}
-
-// pairNotYet refuses what this version reads and does not run.
-func pairNotYet(name string, c *config.Config) error {
-	refused := &config.Errors{File: name}
-	refuse := func(path string) {
-		refused.List = append(refused.List, config.Error{
-			Place: c.Place(path), Path: path, Message: "the pair is not supported yet", Remedy: "leave it out",
-		})
-	}
-	for _, leg := range c.Legs {
-		if leg.Role == config.RolePair {
-			refuse("legs." + leg.Name + ".role")
-		}
-	}
-	if c.Paired() {
-		refuse("routers")
-	}
-	if refused.List == nil {
-		return nil
-	}
-	return refused
 }
 
 // stays refuses a file by which a router of a pair would start alone.
@@ -109,8 +81,8 @@ func stays(name string, file *config.File, store *revision.Store, last revision.
 }
 
 // facts are what this machine is to a configuration.
-func facts(h *host.Host, router string) (facts config.Facts, err error) {
-	facts.Router, facts.Files = router, os.DirFS("/")
+func facts(h *host.Host, self Identity) (facts config.Facts, err error) {
+	facts.Router, facts.KeyFile, facts.Files = self.Router, self.KeyFile, os.DirFS("/")
 	if facts.Hostname, err = os.Hostname(); err != nil {
 		return facts, err
 	}

@@ -30,13 +30,6 @@ func refused(t *testing.T, err error, want string) {
 	}
 }
 
-func TestThePairIsNotRunYet(t *testing.T) {
-	if err := pairNotYet("f", parsed(t, aloneFile)); err != nil {
-		t.Error(err)
-	}
-	refused(t, pairNotYet("f", parsed(t, reference.PairFile)), "4:14   legs.hb.role: the pair is not supported yet\n       leave it out\n11:3   routers: the pair")
-}
-
 // A running router joins a pair for good, and leaves it by `lbctl pair leave` only: not
 // by a change, nor by a file that it finds at its next start.
 func TestAPairIsNotLeftByAFile(t *testing.T) {

@@ -13,12 +13,12 @@ import (
 // attachLegs sets the sysctls and offloads that the legs need, and runs the programs
 // on them. What is on interfaces that are no legs any more goes.
 func (c *Controller) attachLegs() error {
-	for _, leg := range c.config.Legs {
+	for _, leg := range c.config.DataLegs() {
 		// First: with forwarding the kernel turns LRO off by itself, and for good.
 		c.turnOffloadsOff(leg, false)
 	}
 	c.repairSysctls()
-	for _, leg := range c.config.Legs {
+	for _, leg := range c.config.DataLegs() {
 		if err := c.attachLeg(leg); err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func sysctlsFor(legs []config.Leg) (interfaces []string, oneArmed bool) {
 }
 
 func (c *Controller) repairSysctls() {
-	done, err := c.Host.SetSysctls(sysctlsFor(c.config.Legs))
+	done, err := c.Host.SetSysctls(sysctlsFor(c.config.DataLegs()))
 	for _, change := range done.Changes {
 		c.events.Info(event.SysctlSet, "sysctl set", zap.Stringer("sysctl", change))
 	}
@@ -92,7 +92,7 @@ func (c *Controller) takeChange(change host.Change) {
 		c.legs[name] = state
 		c.tellLeg(name, was, known, state)
 		if known && state.Ifindex != 0 && (state.Ifindex != was.Ifindex || state.MAC != was.MAC || state.MTU != was.MTU) {
-			for _, leg := range c.config.Legs {
+			for _, leg := range c.config.DataLegs() {
 				if leg.Interface == name {
 					c.complain("attach the leg again", c.attachLeg(leg))
 				}

@@ -209,7 +209,7 @@ func (c *Controller) forgetRemoved() {
 	if !c.running.ConfirmBy.IsZero() {
 		return
 	}
-	exists := map[operational.Target]bool{}
+	exists := map[operational.Target]bool{{}: true} // the pair
 	for vip := range c.decided().vips(c.file.Config) {
 		exists[operational.Target{Vip: vip.Endpoint}] = true
 		for _, real := range vip.Reals {
@@ -225,6 +225,9 @@ func (c *Controller) decisions(counted map[loader.BackendID]loader.Live) iter.Se
 	return func(yield func(operational.Target, api.Decision) bool) {
 		live := sync.OnceValue(func() liveFlows { return c.named(counted) })
 		for target, d := range c.operational.All {
+			if target == (operational.Target{}) {
+				continue
+			}
 			if !yield(target, api.Decision{
 				Vip: vipText(target.Vip), Real: realText(target.Real), State: string(d.Kind), Author: d.Author,
 				Since: d.Since, Deadline: d.Deadline, FlowsLeft: live().left(target),

@@ -102,7 +102,7 @@ func (c *Controller) rollBackUnconfirmed() {
 	answer := make(chan outcome, 1)
 	c.makeRevision([]change{{
 		author: "tarpond", title: fmt.Sprintf("revision %d was not confirmed", c.running.Number),
-		overEdits: true, overUnsure: true, leavesFile: edited || err != nil, answer: answer,
+		overEdits: true, overUnsure: true, here: true, undoes: c.running.Number, leavesFile: edited || err != nil, answer: answer,
 		edit: func([]byte) ([]byte, error) {
 			before, ok := c.revisions.Before()
 			if !ok {

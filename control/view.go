@@ -86,7 +86,7 @@ func (c *Controller) legViews() []api.Leg {
 		attached[a.Name] = a
 	}
 	views := []api.Leg{}
-	for _, leg := range c.config.Legs {
+	for _, leg := range c.config.DataLegs() {
 		view := api.Leg{
 			Name: leg.Name, Interface: leg.Interface, Role: roles[leg.Role], Configured: leg.Mode.String(),
 			Up: c.legs[leg.Interface].Up,
@@ -184,7 +184,7 @@ func (c *Controller) stats() (api.Stats, error) {
 		return api.Stats{}, err
 	}
 	var names []string
-	for _, leg := range c.config.Legs {
+	for _, leg := range c.config.DataLegs() {
 		names = append(names, leg.Interface)
 	}
 	counters, err := devices(names)

@@ -51,6 +51,7 @@ func newApp() *cli.App {
 			&cli.StringFlag{Name: "state-dir", Value: "/var/lib/tarpon", Usage: "`DIR` of what outlives a boot"},
 			&cli.StringFlag{Name: "bpffs", Value: "/sys/fs/bpf", Usage: "a mounted bpffs; pins lie in `DIR`/tarpon"},
 			&cli.StringFlag{Name: "router", Usage: "of a pair this is the router `NAME`; by default hostname and addresses say it"},
+			&cli.StringFlag{Name: "pair-key", Usage: "this router's key is in `FILE`; by default pair.sync.key_file says it"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		},
 		Commands: []*cli.Command{uninstallCommand()},
@@ -103,7 +104,8 @@ func run(c *cli.Context) error {
 		return err
 	}
 	defer machine.Close()
-	loaded, err := control.Load(c.String("config"), c.String("state-dir"), c.String("router"), machine)
+	self := control.Identity{Router: c.String("router"), KeyFile: c.String("pair-key")}
+	loaded, err := control.Load(c.String("config"), c.String("state-dir"), self, machine)
 	if faults := (*config.Errors)(nil); errors.As(err, &faults) || errors.Is(err, os.ErrNotExist) {
 		return cli.Exit(err, exitConfig)
 	}
@@ -121,7 +123,7 @@ func run(c *cli.Context) error {
 	// end of the process gives the lock free.
 	controller := control.New(control.Options{
 		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
-		Router: c.String("router"), Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log,
+		Identity: self, Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log,
 		Tell: func(line string) { _, _ = daemon.SdNotify(false, "STATUS="+line) },
 	}, loaded)
 	if err := controller.Start(); err != nil {
@@ -145,8 +147,10 @@ func socketIn(runDir string) string { return filepath.Join(runDir, "tarpond.sock
 // serve answers until a signal says stop, or until a restart: then the socket is left
 // for the successor and returned.
 func serve(controller *control.Controller, listener *net.UnixListener, again *restart, log *zap.Logger) (socket *os.File, err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
-	defer stop()
+	signalled, ignore := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer ignore()
+	ctx, stop := context.WithCancelCause(signalled)
+	defer stop(nil)
 	server := api.NewServer(controller, listener)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
@@ -161,7 +165,7 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 	select {
 	case err = <-ended:
 	case err = <-served:
-		stop()
+		stop(err)
 		<-ended
 	case <-again.requested:
 		if socket, err = keep(listener); err != nil {
@@ -169,7 +173,7 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 		}
 		log.Info("restarting", zap.String("program", again.program))
 		awaitAnswers(server, 2*time.Second)
-		stop()
+		stop(control.ErrRestart)
 		err = <-ended
 	}
 	if socket == nil {

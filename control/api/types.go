@@ -196,6 +196,8 @@ type Options struct {
 	IfExists bool `json:"ifExists,omitempty"`
 	// File is what the caller calls a configuration that it sends.
 	File string `json:"file,omitempty"`
+	// Alone: on this router of a pair only, if the other one cannot be asked.
+	Alone bool `json:"alone,omitempty"`
 	// Confirm: it is rolled back unless it is confirmed within that time. 0: no.
 	Confirm time.Duration `json:"confirm,omitempty"`
 }

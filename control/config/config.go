@@ -47,6 +47,11 @@ func (c *Config) Equal(other *Config) bool {
 	return reflect.DeepEqual(a, b)
 }
 
+// DataLegs are the legs that programs run on: all but those for heartbeats alone.
+func (c *Config) DataLegs() []Leg {
+	return slices.DeleteFunc(slices.Clone(c.Legs), func(leg Leg) bool { return leg.Role == RolePair })
+}
+
 // A Leg is an interface of the router, by the name that both routers share. Where
 // ValidateHost has found out which router this is, the interface is its.
 type Leg struct {

@@ -17,6 +17,7 @@ type Facts struct {
 	// Gateways of its default routes; a link-local one has its interface as its zone.
 	Gateways []netip.Addr
 	Hostname string
+	KeyFile  string // instead of pair.sync.key_file; empty: that
 	Router   string // which one of a pair it is said to be (tarpond --router); empty: not
 	Files    fs.FS  // from /; nil: not looked at
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,7 +129,7 @@ func (r *report) hostPair(c *Config, me int, m machine) {
 		}
 	}
 	if !c.Pair.Foreign {
-		file := c.Pair.Sync.KeyFile
+		file := cmp.Or(m.KeyFile, c.Pair.Sync.KeyFile)
 		r.hostSecret("pair.sync.key_file", file, "make it: lbctl keygen --file "+file, m)
 	}
 	if file := c.Pair.Fence.Options[other.Name]; file != "" {

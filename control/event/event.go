@@ -50,6 +50,19 @@ const (
 	InsertsFailed    Kind = "inserts_failed"
 	VipsRemoved      Kind = "vips_removed" // with their flows
 
+	PairActive       Kind = "active" // this router of a pair is
+	PairStandby      Kind = "standby"
+	PairFault        Kind = "fault"
+	PairTrack        Kind = "track"
+	SplitBrain       Kind = "split_brain"
+	NeighbourSilent  Kind = "neighbour_silent" // does not answer to an address that moved
+	NeighbourFollows Kind = "neighbour_follows"
+	AddressConflict  Kind = "address_conflict"
+	Link             Kind = "link" // to the other router
+	LinkStranger     Kind = "link_stranger"
+	HookEnded        Kind = "hook_ended"
+	HookFailed       Kind = "hook_failed"
+
 	// Lost stands for events that a reader was too slow for.
 	Lost Kind = "lost"
 )

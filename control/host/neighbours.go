@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -205,4 +206,17 @@ func (h *Host) releaseNeighbour(n MadeNeighbour) error {
 		return fmt.Errorf("let go of neighbour %s on %s: %w", n.Addr, n.Interface, err)
 	}
 	return nil
+}
+
+// NeighboursOn are the machines that the kernel has seen on an interface, with where.
+func (h *Host) NeighboursOn(index int) (map[netip.Addr]MAC, error) {
+	list, err := h.listNeighbours()
+	seen := map[netip.Addr]MAC{}
+	for _, n := range list {
+		addr, ok := netip.AddrFromSlice(n.IP)
+		if ok && n.LinkIndex == index && len(n.HardwareAddr) == len(MAC{}) && n.State&(unix.NUD_FAILED|unix.NUD_INCOMPLETE|unix.NUD_NOARP) == 0 {
+			seen[addr.Unmap()] = MAC(n.HardwareAddr)
+		}
+	}
+	return seen, err
 }

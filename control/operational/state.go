@@ -4,6 +4,7 @@
 package operational
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type Kind string
 const (
 	// Drained reals get no new flows.
 	Drained Kind = "drained"
+	// Held: the roles of a pair stay as they are. Of no target.
+	Held Kind = "held"
 	// Disabled vips and reals are as with `enabled: false`.
 	Disabled Kind = "disabled"
 )
@@ -128,8 +131,8 @@ func (s *State) save(change func(map[key]Decision)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.disk.Replace(s.path, data, 0o640); err != nil && !errors.Is(err, disk.ErrUnsynced) {
-		return fmt.Errorf("keep the operational state: %w", err)
+	if err := s.keep(data); err != nil {
+		return err
 	}
 	s.counter, s.made = next.counter, next.made
 	return nil
@@ -142,7 +145,7 @@ type stateFile struct {
 }
 
 type decisionFile struct {
-	Vip      string    `json:"vip"`
+	Vip      string    `json:"vip,omitempty"`
 	Real     string    `json:"real,omitempty"`
 	State    Kind      `json:"state"`
 	Author   string    `json:"author"`
@@ -150,11 +153,46 @@ type decisionFile struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 }
 
+// Encode is the state as a file has it, for the other router of a pair.
+func (s *State) Encode() ([]byte, error) { return s.encode() }
+
+// Take takes the other router's state, if it was written later; by as many writes the
+// greater one counts, so that both come to the same.
+func (s *State) Take(data []byte) (changed bool, err error) {
+	theirs := &State{}
+	if err := theirs.decode(data); err != nil {
+		return false, fmt.Errorf("read the operational state: %w", err)
+	}
+	ours, err := s.encode()
+	if err != nil {
+		return false, err
+	}
+	if theirs.counter < s.counter || theirs.counter == s.counter && bytes.Compare(data, ours) <= 0 {
+		return false, nil
+	}
+	if err := s.keep(data); err != nil {
+		return false, err
+	}
+	changed = !maps.Equal(s.made, theirs.made)
+	s.counter, s.made = theirs.counter, theirs.made
+	return changed, nil
+}
+
+func (s *State) keep(data []byte) error {
+	if err := s.disk.Replace(s.path, data, 0o640); err != nil && !errors.Is(err, disk.ErrUnsynced) {
+		return fmt.Errorf("keep the operational state: %w", err)
+	}
+	return nil
+}
+
 func (s *State) encode() ([]byte, error) {
 	file := stateFile{Counter: s.counter, Decisions: []decisionFile{}}
 	for target, d := range s.All {
 		entry := decisionFile{
-			Vip: config.FormatVip(target.Vip), State: d.Kind, Author: d.Author, Since: d.Since, Deadline: d.Deadline,
+			State: d.Kind, Author: d.Author, Since: d.Since, Deadline: d.Deadline,
+		}
+		if target.Vip.IsValid() {
+			entry.Vip = config.FormatVip(target.Vip)
 		}
 		if target.Real.IsValid() {
 			entry.Real = config.Real{Address: target.Real}.String()
@@ -174,8 +212,10 @@ func (s *State) decode(data []byte) error {
 	for _, d := range file.Decisions {
 		var t Target
 		var err error
-		if t.Vip, err = config.ParseVip(d.Vip); err != nil {
-			return err
+		if d.Vip != "" {
+			if t.Vip, err = config.ParseVip(d.Vip); err != nil {
+				return err
+			}
 		}
 		if d.Real != "" {
 			if t.Real, err = config.ParseReal(d.Real, t.Vip.Port()); err != nil {

@@ -77,12 +77,14 @@ func bareLab(t *testing.T, o lab.Options) *lab.Lab {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			log, _ := os.ReadFile(l.LogFile())
-			stats, _ := l.Lbctl("stats")
-			vips, _ := l.Lbctl("vips")
-			t.Logf("tarpond's log:\n%s\n%s\n%s", tail(string(log), 60), stats, vips)
+			for _, r := range l.Routers() {
+				log, _ := os.ReadFile(r.LogFile())
+				stats, _ := r.Lbctl("stats")
+				vips, _ := r.Lbctl("vips")
+				t.Logf("%s: tarpond's log:\n%s\n%s\n%s", r.Host, tail(string(log), 60), stats, vips)
+			}
 			if os.Getenv("KEEP") != "" {
-				t.Logf("left up: %s (nsenter --net=/run/netns/%s), files in %s", l.Name, l.NS("router"), l.Dir)
+				t.Logf("left up: %s (nsenter --net=/run/netns/%s), files in %s", l.Name, l.NS(l.Host), l.Dir)
 				return
 			}
 		}

@@ -145,8 +145,16 @@ pair:
   heartbeats: [hb, lan]
   advert: 100ms
   settle: 0s
-  sync: {key_file: pair.key}
 `, l.MaxFlows, l.Router.pin, l.Other.pin)
+}
+
+// identity are the daemon's flags that tell it which router it is: all have one
+// hostname here.
+func (r *Router) identity() []string {
+	if r.lab.Other == nil {
+		return nil
+	}
+	return []string{"--router", r.Host, "--pair-key", filepath.Join(r.Dir, "pair.key")}
 }
 
 // makeKey makes the router's key.

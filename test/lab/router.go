@@ -89,9 +89,9 @@ func (r *Router) LogFile() string { return filepath.Join(r.Dir, "tarpond.log") }
 
 // DaemonCommand is how the router's daemon is run.
 func (r *Router) DaemonCommand() *exec.Cmd {
-	return r.lab.Command(r.Host, append(slices.Clone(r.lab.Wrap), filepath.Join(r.lab.Bin, "tarpond"), "--config", r.Config(),
+	return r.lab.Command(r.Host, append(append(slices.Clone(r.lab.Wrap), filepath.Join(r.lab.Bin, "tarpond"), "--config", r.Config(),
 		"--run-dir", filepath.Join(r.Dir, "run"), "--state-dir", filepath.Join(r.Dir, "state"),
-		"--bpffs", filepath.Join(r.Dir, "bpf"), "--log-level", "debug")...)
+		"--bpffs", filepath.Join(r.Dir, "bpf"), "--log-level", "debug"), r.identity()...)...)
 }
 
 // StartDaemon starts tarpond and waits until it answers.

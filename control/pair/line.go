@@ -1,0 +1,167 @@
+package pair
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/control/event"
+	"github.com/tarpon-lb/tarpon/control/pair/agree"
+	"github.com/tarpon-lb/tarpon/control/pair/handover"
+	"github.com/tarpon-lb/tarpon/control/pair/link"
+	"github.com/tarpon-lb/tarpon/control/pair/replica"
+	"go.uber.org/zap"
+)
+
+// openLink prepares the line to the other router, and what goes over it.
+func (p *Pair) openLink() error {
+	if p.conf.Foreign {
+		return nil
+	}
+	key, err := link.LoadKey(p.KeyFile)
+	if err != nil {
+		return err
+	}
+	table, err := p.Loader.Replication()
+	if err != nil {
+		return err
+	}
+	c := link.Config{
+		Name: p.side.Own.Name, Peer: p.side.Peer.Name, Key: key, Software: p.Version,
+		Port: uint16(p.conf.Sync.Port), Tell: p.tellLink,
+	}
+	for _, pin := range p.side.Peer.Keys {
+		c.Pins = append(c.Pins, link.Pin(pin))
+	}
+	for _, l := range p.side.Links {
+		c.Paths = append(c.Paths, link.Path{Name: l.Leg, Own: l.Own, Peer: l.Peer})
+	}
+	if p.link, err = link.New(c); err != nil {
+		return err
+	}
+	p.replica = replica.New(replica.Config{
+		Table: table, Interval: p.conf.Sync.Interval,
+		Send: func(frame []byte) error { return p.link.Send(link.Flows, frame) },
+	})
+	p.link.Handle(link.Flows, p.replica.Receive)
+	p.link.Handle(link.Facts, p.takeFacts)
+	p.link.Handle(link.Role, handled(p, func(m handover.Message) { p.handover.Receive(time.Now(), m) }))
+	p.link.Handle(link.Revisions, handled(p, p.takeRevisions))
+	p.link.Handle(link.Operational, func(body []byte) {
+		data := append([]byte(nil), body...)
+		p.post(func() { p.Controller.TakeOperational(data) })
+	})
+	return nil
+}
+
+// handled has a kind of messages taken in the controller's goroutine.
+func handled[T any](p *Pair, take func(T)) func([]byte) {
+	return func(body []byte) {
+		var m T
+		if err := json.Unmarshal(body, &m); err != nil {
+			p.Events.Fail("understand "+p.side.Peer.Name, err)
+			return
+		}
+		p.post(func() { take(m) })
+	}
+}
+
+// tellLink hears of the line, from goroutines of the link.
+func (p *Pair) tellLink(e link.Event) {
+	switch e.Kind {
+	case link.Stranger:
+		p.Events.Seldom(event.LinkStranger, fmt.Sprintf("a connection was refused: %s", e))
+	case link.Up, link.Down:
+		p.Events.Info(event.Link, e.String())
+	case link.Carrier:
+		up := e.Path != ""
+		go p.post(func() { p.linkIs(up) })
+	}
+}
+
+// linkIs: another connection carries data, or none.
+func (p *Pair) linkIs(up bool) {
+	p.linked = up
+	p.Events.Info(event.Link, map[bool]string{true: "connected to ", false: "not connected to "}[up]+p.side.Peer.Name)
+	p.Loader.HoldReplicated(!p.active && up)
+	p.call(func() { p.replica.Connected(up) })
+	if up {
+		p.agreement.Up()
+		p.sendOperational()
+	} else {
+		p.agreement.Down()
+		p.handover.Down()
+	}
+	p.agreed()
+	p.review()
+}
+
+// OperationalChanged: something was decided here.
+func (p *Pair) OperationalChanged() {
+	p.sendOperational()
+	p.review()
+}
+
+func (p *Pair) sendOperational() {
+	if p.link == nil {
+		return
+	}
+	select {
+	case p.outbox <- message{link.Operational, p.Controller.Operational()}:
+	default:
+	}
+}
+
+// carry sends, in a goroutine of its own: the link may have no room for a while.
+func (p *Pair) carry() {
+	for {
+		select {
+		case m := <-p.outbox:
+			if err := p.link.Send(m.kind, m.body); err != nil && m.kind != link.Facts {
+				p.Events.Seldom(event.Link, "what was to be told got lost", zap.Error(err))
+			}
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// call has something asked of the replica, in order, and does not wait for it.
+func (p *Pair) call(f func()) {
+	if p.replica == nil {
+		return
+	}
+	select {
+	case p.calls <- f:
+	case <-p.ctx.Done():
+	}
+}
+
+// askReplica does so, and keeps its status at hand.
+func (p *Pair) askReplica() {
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case f := <-p.calls:
+			f()
+		case <-ticker.C:
+			s := p.replica.Status()
+			was := p.status.Swap(&s)
+			if behind(was) != behind(&s) {
+				p.post(p.review)
+			}
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// agreed tells the replica whether both have one configuration.
+func (p *Pair) agreed() {
+	same := p.agreement.State() == agree.Same
+	if same != p.same {
+		p.same = same
+		p.call(func() { p.replica.Revision(same) })
+	}
+}

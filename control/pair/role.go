@@ -1,0 +1,148 @@
+package pair
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/control/event"
+	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/pair/announce"
+	"github.com/tarpon-lb/tarpon/control/pair/vrrp"
+	"go.uber.org/zap"
+)
+
+// Active says whether this router has the addresses that move.
+func (p *Pair) Active() bool { return p.active }
+
+// becomeActive adds the addresses, then tells the neighbours. The adverts are out
+// already.
+func (p *Pair) becomeActive(why string) {
+	began := time.Now()
+	p.active, p.told = true, p.speaker.Snapshot().Announces
+	p.lead()
+	p.Events.Fail("add the addresses", p.Controller.SetActive(true))
+	p.announce()
+	p.Events.Info(event.PairActive, "this router has the addresses", zap.String("reason", why), zap.Duration("took", time.Since(began)))
+	p.fire("active", why)
+	p.review()
+}
+
+// becomeStandby removes them. What still reaches this router is translated as before.
+func (p *Pair) becomeStandby(why string) {
+	p.active = false
+	for leg, addresses := range p.Controller.Moving() {
+		if leg != "" {
+			p.Events.Fail("withdraw the addresses", p.announcer.Withdraw(leg, addresses))
+		}
+	}
+	p.Events.Fail("remove the addresses", p.Controller.SetActive(false))
+	p.lead()
+	p.Events.Info(event.PairStandby, "this router has given the addresses away", zap.String("reason", why))
+	p.fire("standby", why)
+	p.review()
+}
+
+// lead says whose flows count, and who ends silent ones.
+func (p *Pair) lead() {
+	active := p.active
+	p.Loader.HoldReplicated(!active && p.linked)
+	p.call(func() { p.replica.Lead(active) })
+}
+
+// announce tells the neighbours who has the addresses now.
+func (p *Pair) announce() {
+	for leg, addresses := range p.Controller.Moving() {
+		if leg == "" {
+			continue
+		}
+		err := p.announcer.Announce(leg, addresses, p.Controller.Neighbours(leg))
+		p.Events.Fail("announce on "+leg, err)
+	}
+}
+
+// takeAnnounced hears of neighbours.
+func (p *Pair) takeAnnounced(e announce.Event) {
+	switch e.Kind {
+	case announce.Unanswered:
+		p.Events.Warn(event.NeighbourSilent, e.String(), zap.String("leg", e.Leg))
+		if p.verifying != nil && e.Alive {
+			p.took(fmt.Errorf("%s", e))
+		}
+	case announce.Answered:
+		p.Events.Info(event.NeighbourFollows, e.String(), zap.String("leg", e.Leg))
+	case announce.Verified:
+		delete(p.verifying, e.Leg)
+		if p.verifying != nil && len(p.verifying) == 0 {
+			p.took(nil)
+		}
+	case announce.Conflict:
+		p.Events.Warn(event.AddressConflict, e.String(), zap.String("leg", e.Leg))
+	case announce.Failed:
+		p.Events.Seldom(event.Failed, e.String())
+	}
+}
+
+// probe asks who has the addresses, before the first takeover.
+func (p *Pair) probe() {
+	p.probing = true
+	moving := p.Controller.Moving()
+	legs := map[string]host.Interface{}
+	for leg := range moving {
+		if device, ok := p.Controller.Device(leg); ok {
+			legs[leg] = device
+		}
+	}
+	p.running.Go(func() {
+		who := ""
+		for range 2 {
+			who = cmp.Or(who, askAll(legs, moving))
+		}
+		p.post(func() {
+			p.probing = false
+			p.speaker.Probed(who)
+		})
+	})
+}
+
+// askAll says in words who has one of the addresses; empty: nobody.
+func askAll(legs map[string]host.Interface, moving map[string][]netip.Addr) string {
+	for leg, device := range legs {
+		found, err := host.Probe(device, moving[leg], 200*time.Millisecond)
+		if err != nil {
+			continue // without carrier nobody answers
+		}
+		for address, mac := range found {
+			return fmt.Sprintf("%s has %s, says %s", mac, address, leg)
+		}
+	}
+	return ""
+}
+
+// carriers keeps since when every leg with moving addresses has had carrier.
+func (p *Pair) carriers(now vrrp.Instant) (since vrrp.Instant) {
+	for leg := range p.Controller.Moving() {
+		if leg == "" {
+			continue
+		}
+		if _, up := p.Controller.Interface(leg); !up {
+			delete(p.carrier, leg)
+			return 0
+		}
+		if _, known := p.carrier[leg]; !known {
+			p.carrier[leg] = now
+		}
+		since = max(since, p.carrier[leg])
+	}
+	return max(since, 1) // no leg has any: nothing to wait for
+}
+
+// deaf: no heartbeat leg has carrier.
+func (p *Pair) deaf() bool {
+	return !slices.ContainsFunc(p.conf.Heartbeats, func(leg string) bool {
+		_, up := p.Controller.Interface(leg)
+		return up
+	})
+}
