@@ -259,6 +259,11 @@ func (c *Controller) propose(d draft, changes []change, outcomes []outcome) {
 		Revision: d.revision(), File: d.file.Data, Alone: d.accepted[0].Alone,
 		Done: func(_ revision.Revision, pending bool, err error) {
 			c.proposed = nil
+			if errors.Is(err, agree.ErrMoved) {
+				c.waiting = append(slices.Clone(changes), c.waiting...)
+				c.nextChanges()
+				return
+			}
 			c.settleAll(d, changes, outcomes, err, pending)
 			c.nextChanges()
 		},

@@ -1,21 +1,25 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
-// newPair starts a pair with one vip and its web servers; lb1 is active.
+// newPair starts a pair with one vip for the web and one for echo, over all reals; lb1 is
+// active and the routers are connected.
 func newPair(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
 	o.Pair = true
 	l := bareLab(t, o)
 	for n := 1; n <= lab.Reals; n++ {
-		if err := l.StartNginx(n); err != nil {
+		if err := errors.Join(l.StartNginx(n), l.Echo(n, 7)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -24,48 +28,175 @@ func newPair(t *testing.T, o lab.Options) *lab.Lab {
 			t.Fatal(err)
 		}
 	}
-	addVip(t, l, lab.Vip4(0)+":80")
+	settles(t, "the routers are connected", func() error { return connected(l) })
+	pairVip(t, l, lab.Vip4(0)+":80", "")
+	pairVip(t, l, lab.Vip4(1)+":7", "tcp")
+	pairVip(t, l, lab.Vip4(1)+":7/udp", "none")
 	return l
 }
 
-func addVip(t *testing.T, l *lab.Lab, vip string) {
+// connected: the last that both have told of the link is that it is up.
+func connected(l *lab.Lab) error {
+	for _, r := range l.Routers() {
+		log, err := r.MustLbctl("events")
+		if err != nil {
+			return err
+		}
+		if up := strings.LastIndex(log, " connected to lb"); up < 0 || strings.LastIndex(log, "not connected to lb") > up {
+			return errors.New(r.Host + " is not connected")
+		}
+	}
+	return nil
+}
+
+// inSync waits until both routers have all flows.
+func inSync(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	settles(t, "in sync", func() error {
+		for _, r := range l.Routers() {
+			flows, err := r.MustLbctl("flows")
+			if err != nil {
+				return err
+			}
+			_ = flows
+		}
+		return nil
+	})
+}
+
+func pairVip(t *testing.T, l *lab.Lab, vip, check string) {
 	t.Helper()
 	args := []string{"add-vip", vip}
+	if check != "" {
+		args = append(args, "--check", check)
+	}
 	for n := 1; n <= lab.Reals; n++ {
 		args = append(args, "--real", l.Real4(n))
 	}
-	if out, err := l.MustLbctl(args...); err != nil {
+	if _, err := l.MustLbctl(args...); err != nil {
 		t.Fatal(err)
-	} else {
-		t.Log(out)
+	}
+	if !strings.Contains(vip, "/") {
+		vip += "/tcp"
 	}
 	for _, r := range l.Routers() {
-		if err := r.WaitUp(vip+"/tcp", lab.Reals); err != nil {
-			t.Fatal(err)
+		if err := r.WaitUp(vip, lab.Reals); err != nil {
+			t.Fatal(r.Host, err)
 		}
 	}
 }
 
-func TestPairPowerOff(t *testing.T) {
-	l := newPair(t, lab.Options{})
-	vip := netip.MustParseAddrPort(lab.Vip4(0) + ":7")
-	_ = vip
-	if out, err := l.Run("client", "curl", "-sS", "-m", "2", fmt.Sprintf("http://%s/", lab.Vip4(0))); err != nil {
-		t.Fatal(err, out)
-	}
-	if err := l.Router.PowerOff(); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	err := lab.Wait(20*time.Second, func() error {
-		out, err := l.Run("client", "curl", "-sS", "-m", "1", fmt.Sprintf("http://%s/", lab.Vip4(0)))
+// holder is the router that has the floating addresses and those of the vips; an error
+// while it is not exactly one, with all of them.
+func holder(l *lab.Lab) (*lab.Router, error) {
+	var holder *lab.Router
+	for _, r := range l.Routers() {
+		if r.Off() {
+			continue
+		}
+		out, err := l.Run(r.Host, "ip", "-j", "addr")
 		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
+			return nil, err
+		}
+		var links []struct {
+			Info []struct{ Local string } `json:"addr_info"`
+		}
+		if err := json.Unmarshal([]byte(out), &links); err != nil {
+			return nil, err
+		}
+		moving := map[string]bool{"10.0.0.254": true, "2001:db8:2::254": true, lab.Vip4(0): true, lab.Vip4(1): true}
+		all, has := len(moving), 0
+		for _, link := range links {
+			for _, a := range link.Info {
+				if moving[a.Local] {
+					has++
+				}
+			}
+		}
+		switch {
+		case has == 0:
+		case has < all:
+			return nil, fmt.Errorf("%s has %d of %d addresses", r.Host, has, all)
+		case holder != nil:
+			return nil, errors.New("both routers have the addresses")
+		default:
+			holder = r
+		}
+	}
+	if holder == nil {
+		return nil, errors.New("no router has the addresses")
+	}
+	return holder, nil
+}
+
+func awaitHolder(t *testing.T, l *lab.Lab, want *lab.Router) {
+	t.Helper()
+	settles(t, want.Host+" alone has the addresses", func() error {
+		has, err := holder(l)
+		if err == nil && has != want {
+			err = fmt.Errorf("%s has them", has.Host)
+		}
+		return err
+	})
+}
+
+func settles(t *testing.T, what string, condition func() error) {
+	t.Helper()
+	if err := lab.Wait(30*time.Second, condition); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// pairStreams begins n connections of each protocol, and has them run.
+func pairStreams(t *testing.T, l *lab.Lab, n int, protocols ...string) (streams []*lab.Stream) {
+	t.Helper()
+	vip := netip.MustParseAddrPort(lab.Vip4(1) + ":7")
+	for range n {
+		for _, protocol := range protocols {
+			s, err := l.NewStream(protocol, vip, 5*time.Millisecond)
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams = append(streams, s)
+		}
+	}
+	goOn(t, streams)
+	return streams
+}
+
+// goOn: every stream gets answers from now on.
+func goOn(t *testing.T, streams []*lab.Stream) {
+	t.Helper()
+	before := make([]int64, len(streams))
+	for i, s := range streams {
+		before[i] = s.Count()
+	}
+	settles(t, "all connections go on", func() error {
+		for i, s := range streams {
+			if got := s.Count() - before[i]; got < 20 {
+				return fmt.Errorf("%d of 20 messages of connection %d came back", got, i)
+			}
 		}
 		return nil
 	})
-	if err != nil {
+}
+
+// A power cut: the other router takes over, and the connections go on there.
+func TestPairPowerOff(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 10, "tcp")
+	inSync(t, l)
+	if err := l.Router.PowerOff(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("served again after %s", time.Since(began))
+	awaitHolder(t, l, l.Other)
+	goOn(t, streams)
+	if err := l.Router.PowerOn(); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, "they are connected again", func() error { return connected(l) })
+	inSync(t, l)
+	awaitHolder(t, l, l.Other) // whoever comes back takes nothing
+	goOn(t, streams)
 }

@@ -97,8 +97,12 @@ func (r *Router) PowerOff() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("power off %s: %w: %s", r.Host, err, out)
 	}
+	r.off = true
 	return r.KillDaemon(syscall.SIGKILL)
 }
+
+// Off says whether its power is off: what it has then is on no network.
+func (r *Router) Off() bool { return r.off }
 
 // PowerOn is the opposite of PowerOff, of a router that has booted: nothing is left of
 // its pins and of what is below /run, nor of addresses but its own.
@@ -110,6 +114,7 @@ func (r *Router) PowerOn() error {
 	if err != nil {
 		return err
 	}
+	r.off = false
 	return r.StartDaemon()
 }
 

@@ -23,6 +23,7 @@ type Router struct {
 
 	lab    *Lab
 	daemon *exec.Cmd
+	off    bool
 	own    []string // addresses, of a pair's
 	pin    string   // of its key, likewise
 }

@@ -15,6 +15,10 @@ import (
 	"github.com/tarpon-lb/tarpon/control/revision"
 )
 
+// ErrMoved ends a proposal whose base is no longer what runs, as this router has caught
+// up meanwhile: the change can be made of the new one.
+var ErrMoved = errors.New("the configuration has changed meanwhile; try again")
+
 // A State says how this router's configuration stands to the other one's.
 type State string
 
@@ -85,8 +89,9 @@ type Proposal struct {
 	// Done is told the end. Pending: the other router does not have it yet.
 	Done func(made revision.Revision, pending bool, err error)
 
-	committed bool
-	waited    int // calls of Again
+	base            config.Hash // of the configuration that was changed
+	sent, committed bool
+	waited          int // calls of Again
 }
 
 // An Agreement is this router's side. The zero value is none: see New.
@@ -167,7 +172,7 @@ func (a *Agreement) Down() {
 
 // Changed: a revision was made here without being proposed, or the file was edited.
 func (a *Agreement) Changed() {
-	if a.proposal != nil && !a.proposal.committed {
+	if p := a.proposal; p != nil && p.sent && !p.committed {
 		a.end(false, errors.New("another change came between"))
 	}
 	a.offered = nil
@@ -181,7 +186,7 @@ func (a *Agreement) Again() {
 		if p.waited++; p.waited > 1 {
 			var err error
 			if !p.committed {
-				err = fmt.Errorf("%s does not answer, though the link is up", a.peer)
+				err = fmt.Errorf("%s does not answer, or cannot catch up, though the link is up (%s)", a.peer, a.State())
 			}
 			a.end(true, err)
 		}
@@ -236,6 +241,7 @@ func (a *Agreement) takeHeads(h Heads) {
 		done(nil)
 	}
 	a.catchUp()
+	a.goOn()
 }
 
 // catchUp asks for what this router missed.
@@ -271,6 +277,7 @@ func (a *Agreement) takeMissed(o Offer) {
 	}
 	if a.State() == Same {
 		a.tell()
+		a.goOn()
 	}
 }
 

@@ -271,6 +271,24 @@ func TestCannotCatchUp(t *testing.T) {
 	expect(t, "states", a.State()+" "+b.State(), Same+" "+Same)
 }
 
+// A change that is made while this router catches up is made of what it comes to.
+func TestChangeWhileBehind(t *testing.T) {
+	l, a, b := pair(t)
+	a.propose("second", false)
+	l.heal()
+	early := b.propose("of the first", false)
+	l.settle()
+	expect(t, "the change", *early, ErrMoved)
+	expect(t, "both", a.runs+b.runs, "secondsecond")
+	l.cut()
+	l.heal()
+	late := a.propose("third", false)
+	expect(t, "before they have met", *late, "")
+	l.settle()
+	expect(t, "the change", *late, "3")
+	expect(t, "both", a.runs+b.runs, "thirdthird")
+}
+
 func TestConflict(t *testing.T) {
 	for _, winner := range []string{"lb1", "lb2"} {
 		l, a, b := pair(t)

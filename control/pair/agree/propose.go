@@ -16,9 +16,17 @@ func (a *Agreement) Propose(p *Proposal) {
 		return
 	}
 	a.proposal = p
+	if head := a.head().Hash; p.base == "" {
+		p.base = head
+	} else if p.base != head {
+		a.end(false, ErrMoved)
+		return
+	}
+	p.sent = false
 	a.number(p)
 	switch state := a.State(); {
 	case state == Same:
+		p.sent = true
 		a.router.Send(Message{Prepare: &Offer{p.Revision, p.File}})
 	case p.Alone || state == Apart && a.router.Active():
 		a.commit()
@@ -26,8 +34,15 @@ func (a *Agreement) Propose(p *Proposal) {
 		a.end(false, fmt.Errorf("this router is standby and %s does not answer: make the change there, or here alone with --force-local", a.peer))
 	case state == Conflict:
 		a.end(false, fmt.Errorf("%s runs another configuration: see lbctl pair diff, and end it with lbctl pair adopt", a.peer))
-	default:
-		a.end(false, fmt.Errorf("the routers are just comparing their configurations (%s); try again", state))
+	}
+	// Else one is just catching up: goOn, or Again.
+}
+
+// goOn sends a proposal that waits until both are the same.
+func (a *Agreement) goOn() {
+	if p := a.proposal; p != nil && !p.sent && !p.committed {
+		a.proposal = nil
+		a.Propose(p)
 	}
 }
 
@@ -80,7 +95,7 @@ func (a *Agreement) prepare(o Offer) error {
 	a.offered = nil
 	head := a.head()
 	switch p := a.proposal; {
-	case p == nil:
+	case p == nil || !p.sent && !p.committed:
 	case p.committed || a.me < a.peer: // of two at once, one must give way
 		return fmt.Errorf("%s has a change under way; try again", a.me)
 	default:
@@ -118,6 +133,7 @@ func (a *Agreement) takeCommit(id revision.ID) {
 	}
 	err := a.take(*o, true)
 	a.tell()
+	defer a.goOn()
 	if err != nil {
 		a.router.Tell(fmt.Sprintf("make revision %s, which %s made", id, a.peer), err)
 		a.refuse(id, err)
@@ -163,5 +179,6 @@ func (a *Agreement) adopt(done func(error)) {
 		Done: func(_ revision.Revision, _ bool, err error) { done(err) },
 	}
 	a.number(a.proposal)
+	a.proposal.sent = true
 	a.router.Send(Message{Prepare: &Offer{a.proposal.Revision, file}})
 }
