@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/event"
@@ -141,6 +142,9 @@ func (c *Controller) setLegRoutes(ifindex int, route host.DefaultRoute) {
 	for _, device := range interfaces {
 		if device.Index != ifindex {
 			continue
+		}
+		if !slices.ContainsFunc(c.config.DataLegs(), func(leg config.Leg) bool { return leg.Interface == device.Name }) {
+			return
 		}
 		for _, a := range device.Addresses {
 			switch addr := a.Prefix.Addr(); {

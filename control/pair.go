@@ -185,6 +185,16 @@ func (c inPair) Neighbours(leg string) (list []announce.Neighbour) {
 			seen[addr] = path.NextHop.Destination
 		}
 	}
+	for _, addresses := range c.Moving() { // the other router's kernel has them too
+		for _, addr := range addresses {
+			delete(seen, addr)
+		}
+	}
+	for _, router := range c.config.Routers {
+		for _, addr := range router.Addresses[leg] {
+			delete(seen, addr)
+		}
+	}
 	for addr, mac := range seen {
 		if !addr.Is6() || !addr.IsLinkLocalUnicast() {
 			list = append(list, announce.Neighbour{Address: addr, MAC: mac})

@@ -90,6 +90,7 @@ type Pair struct {
 	replica   *replica.Replica // likewise
 
 	active    bool   // the addresses are here
+	decided   bool   // or are not; until then those of an earlier life stay
 	told      uint64 // Snapshot.Announces that were heeded
 	probing   bool
 	tried     time.Time               // the last handover that this router began
@@ -147,7 +148,7 @@ func Open(o Options) (*Pair, error) {
 	p.watchTracks()
 	p.run()
 	p.review()
-	p.look()
+	p.decide(!o.Loader.Lease().Holds(loader.SinceBoot()))
 	return p, nil
 }
 
@@ -269,7 +270,7 @@ func (p *Pair) tick() {
 			p.handover.Tick(time.Now())
 			if second {
 				p.agreement.Again()
-				p.look()
+				p.decide(true)
 			}
 		})
 	}
@@ -291,6 +292,16 @@ func (p *Pair) Close() error {
 	}
 	// The goroutines may wait for the controller, who is here.
 	return err
+}
+
+// decide removes the addresses that an earlier life left, if this one is a standby. With
+// a lease that holds it is not, as soon as the election has begun.
+func (p *Pair) decide(now bool) {
+	p.look()
+	if now && !p.decided && !p.active {
+		p.decided = true
+		p.Events.Fail("remove the addresses", p.Controller.SetActive(false))
+	}
 }
 
 // look makes the router as the election says.

@@ -21,7 +21,7 @@ func (p *Pair) Active() bool { return p.active }
 // already.
 func (p *Pair) becomeActive(why string) {
 	began := time.Now()
-	p.active, p.told = true, p.speaker.Snapshot().Announces
+	p.active, p.decided, p.told = true, true, p.speaker.Snapshot().Announces
 	p.lead()
 	p.Events.Fail("add the addresses", p.Controller.SetActive(true))
 	p.announce()

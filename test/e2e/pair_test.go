@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,4 +200,105 @@ func TestPairPowerOff(t *testing.T) {
 	inSync(t, l)
 	awaitHolder(t, l, l.Other) // whoever comes back takes nothing
 	goOn(t, streams)
+}
+
+// The daemon of the active router is stopped: the service moves, and no packet is lost.
+func TestPairStop(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	inSync(t, l)
+	if err := l.Router.KillDaemon(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	awaitHolder(t, l, l.Other)
+	goOn(t, streams)
+	if err := l.Router.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, "they are connected again", func() error { return connected(l) })
+	goOn(t, streams)
+	lostNone(t, streams)
+}
+
+// The daemon of the active router dies, and another one starts: no packet is lost,
+// whoever has the addresses then.
+func TestPairKill(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	inSync(t, l)
+	if err := l.Router.KillDaemon(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Router.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, "they are connected again", func() error { return connected(l) })
+	settles(t, "one has the addresses", func() error { _, err := holder(l); return err })
+	goOn(t, streams)
+	lostNone(t, streams)
+}
+
+// A daemon that is frozen neither answers nor speaks for the addresses; thawed, it
+// gives them up.
+func TestPairFrozen(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp")
+	inSync(t, l)
+	if err := syscall.Kill(l.DaemonPID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, "the other one has the addresses", func() error {
+		out, err := l.Run(l.Other.Host, "ip", "addr")
+		if err == nil && !strings.Contains(out, lab.Vip4(0)) {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	goOn(t, streams)
+	if err := syscall.Kill(l.DaemonPID(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	awaitHolder(t, l, l.Other)
+	goOn(t, streams)
+}
+
+// All heartbeats are cut: both have the addresses. Healed, one has them, and the
+// connections are there.
+func TestPairSplit(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp")
+	inSync(t, l)
+	for _, leg := range []string{"hb", "lan"} {
+		if err := l.Other.Unplug(leg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settles(t, "both have the addresses", func() error {
+		if _, err := holder(l); err == nil || !strings.Contains(err.Error(), "both") {
+			return fmt.Errorf("they have not: %v", err)
+		}
+		return nil
+	})
+	for _, leg := range []string{"hb", "lan"} {
+		if err := l.Other.Plug(leg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settles(t, "one has the addresses", func() error { _, err := holder(l); return err })
+	goOn(t, streams)
+	settles(t, "they are connected again", func() error { return connected(l) })
+	inSync(t, l)
+}
+
+func lostNone(t *testing.T, streams []*lab.Stream) {
+	t.Helper()
+	for _, s := range streams {
+		if err := s.Err(); err != nil {
+			t.Error(err)
+		}
+	}
 }

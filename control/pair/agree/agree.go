@@ -149,7 +149,7 @@ func (a *Agreement) head() revision.Revision {
 func (a *Agreement) Up() {
 	a.Down()
 	a.up = true
-	a.tell()
+	a.ask()
 }
 
 // Down: it is not. A change that only the other's word was missing for goes on if it
@@ -191,13 +191,23 @@ func (a *Agreement) Again() {
 			a.end(true, err)
 		}
 	}
+	if a.State() == Meeting {
+		a.ask()
+	}
 	a.wanted = false
 	a.catchUp()
 }
 
-func (a *Agreement) tell() {
+func (a *Agreement) tell() { a.sendHeads(false) }
+
+// ask tells too. One end of a link may find it up before the other does, which then
+// hears nothing: so whoever finds it up asks.
+func (a *Agreement) ask() { a.sendHeads(true) }
+
+func (a *Agreement) sendHeads(ask bool) {
 	if a.up {
 		heads := a.mine()
+		heads.Ask = ask
 		a.router.Send(Message{Heads: &heads})
 	}
 }
@@ -233,6 +243,9 @@ func (a *Agreement) Receive(m Message) {
 
 func (a *Agreement) takeHeads(h Heads) {
 	a.theirs, a.wanted, a.refused = &h, false, ""
+	if h.Ask {
+		a.tell()
+	}
 	if p := a.proposal; p != nil && p.committed {
 		a.end(a.State() != Same, nil)
 	}

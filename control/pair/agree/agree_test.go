@@ -289,6 +289,17 @@ func TestChangeWhileBehind(t *testing.T) {
 	expect(t, "both", a.runs+b.runs, "thirdthird")
 }
 
+// One end finds the link up before the other: what it says is not heard.
+func TestOneEndIsUpFirst(t *testing.T) {
+	l, a, b := pair(t)
+	l.up = true
+	a.Up()
+	l.settle()
+	b.Up()
+	l.settle()
+	expect(t, "states", a.State()+" "+b.State(), Same+" "+Same)
+}
+
 func TestConflict(t *testing.T) {
 	for _, winner := range []string{"lb1", "lb2"} {
 		l, a, b := pair(t)

@@ -10,6 +10,8 @@ import (
 // change: enough to see who is behind.
 type Heads struct {
 	Revisions []Ref // oldest first; the last one runs
+	// Ask for those of the other router.
+	Ask bool `json:",omitempty"`
 	// Edited: somebody changed the file since it was loaded.
 	Edited bool `json:",omitempty"`
 }

@@ -174,6 +174,9 @@ func (m *Machine) obeyAsStandby(now Instant, priority uint8, interval time.Durat
 		return
 	}
 	m.goodbye = false
+	if m.settled(now) { // the peer is heard here: its silence will mean something
+		m.first = false
+	}
 	if m.away != 0 && m.facts.Peer.Linked && now-m.away > noticed+m.activeDown() {
 		m.away = 0 // the active router has noticed that we are back
 	}
