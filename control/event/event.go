@@ -54,6 +54,7 @@ const (
 	PairStandby      Kind = "standby"
 	PairFault        Kind = "fault"
 	PairTrack        Kind = "track"
+	PairSync         Kind = "in_sync" // or no longer
 	SplitBrain       Kind = "split_brain"
 	NeighbourSilent  Kind = "neighbour_silent" // does not answer to an address that moved
 	NeighbourFollows Kind = "neighbour_follows"

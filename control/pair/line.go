@@ -148,13 +148,24 @@ func (p *Pair) askReplica() {
 		case <-ticker.C:
 			s := p.replica.Status()
 			was := p.status.Swap(&s)
-			if behind(was) != behind(&s) {
-				p.post(p.review)
+			if was, is := behind(was), behind(&s); was != is {
+				p.post(func() { p.tellSync(was, is) })
 			}
 		case <-p.ctx.Done():
 			return
 		}
 	}
+}
+
+// tellSync tells that the pair came to be in sync, or is no longer.
+func (p *Pair) tellSync(was, is string) {
+	switch {
+	case is == "":
+		p.Events.Info(event.PairSync, "in sync with "+p.side.Peer.Name)
+	case was == "":
+		p.Events.Info(event.PairSync, "not in sync with "+p.side.Peer.Name+": "+is)
+	}
+	p.review()
 }
 
 // agreed tells the replica whether both have one configuration.

@@ -36,33 +36,28 @@ func newPair(t *testing.T, o lab.Options) *lab.Lab {
 	return l
 }
 
-// connected: the last that both have told of the link is that it is up.
-func connected(l *lab.Lab) error {
+// connected: the link is up, as both have told.
+func connected(l *lab.Lab) error { return saidLast(l, "connected to lb") }
+
+// inSync waits until both routers have all flows.
+func inSync(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	settles(t, "they are in sync", func() error { return saidLast(l, "in sync with lb") })
+}
+
+// saidLast holds when both routers have told something, and not told since that it is
+// no longer so.
+func saidLast(l *lab.Lab, what string) error {
 	for _, r := range l.Routers() {
 		log, err := r.MustLbctl("events")
 		if err != nil {
 			return err
 		}
-		if up := strings.LastIndex(log, " connected to lb"); up < 0 || strings.LastIndex(log, "not connected to lb") > up {
-			return errors.New(r.Host + " is not connected")
+		if at := strings.LastIndex(log, what); at < 0 || strings.HasSuffix(log[:at], "not ") {
+			return fmt.Errorf("%s does not say %q", r.Host, what)
 		}
 	}
 	return nil
-}
-
-// inSync waits until both routers have all flows.
-func inSync(t *testing.T, l *lab.Lab) {
-	t.Helper()
-	settles(t, "in sync", func() error {
-		for _, r := range l.Routers() {
-			flows, err := r.MustLbctl("flows")
-			if err != nil {
-				return err
-			}
-			_ = flows
-		}
-		return nil
-	})
 }
 
 func pairVip(t *testing.T, l *lab.Lab, vip, check string) {
