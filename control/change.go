@@ -66,19 +66,19 @@ func (c *Controller) change(ctx context.Context, ch change) (api.Result, error) 
 // takeChanges takes a change and those that wait behind it. While a revision is being
 // saved others arrive: they share the next one.
 func (c *Controller) takeChanges(first change) {
-	c.waiting = append(c.waiting, drained(first, c.changes)...)
+	c.queue = append(c.queue, drained(first, c.changes)...)
 	c.nextChanges()
 }
 
 // nextChanges makes revisions of what waits, as long as no other router is asked.
 func (c *Controller) nextChanges() {
-	for c.proposed == nil && len(c.waiting) > 0 {
+	for c.proposed == nil && len(c.queue) > 0 {
 		together := 1
-		for c.waiting[0].shares() && together < len(c.waiting) && c.waiting[together].shares() {
+		for c.queue[0].shares() && together < len(c.queue) && c.queue[together].shares() {
 			together++
 		}
-		group := c.waiting[:together]
-		c.waiting = c.waiting[together:]
+		group := c.queue[:together]
+		c.queue = c.queue[together:]
 		c.makeRevision(group)
 	}
 }
@@ -122,7 +122,7 @@ func (c *Controller) settleAll(d draft, changes []change, outcomes []outcome, er
 		for i := range again {
 			again[i].single = true
 		}
-		c.waiting = append(again, c.waiting...)
+		c.queue = append(again, c.queue...)
 		return
 	}
 	for i, ch := range changes {

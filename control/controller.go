@@ -64,7 +64,7 @@ type Controller struct {
 
 	pair     *pair.Pair // nil: this router is alone
 	role     role
-	waiting  []change      // that are to be made
+	queue    []change      // that are to be made
 	proposed *proposal     // is made on both routers
 	missed   []agree.Offer // revisions of the other router that never ran here
 
@@ -85,7 +85,8 @@ type Controller struct {
 	paths    map[netip.Addr]host.Path
 	defaults map[int]host.DefaultRoute
 	legs     map[string]host.LegState // by interface
-	settle   *time.Timer              // wakes converge when waiting addresses are due
+	waiting  scope                    // for first results
+	settle   *time.Timer              // the next of them waits no longer
 }
 
 // sweepInterval is how often silent flows are looked for.
@@ -113,9 +114,9 @@ func New(o Options, loaded Loaded) *Controller {
 	return c
 }
 
-// Start makes the kernel as the configuration says: sysctls, programs on the legs,
-// tables, next hops, health checks; and addresses last, as their reals' first
-// results are in. Traffic that runs is not disturbed.
+// Start makes the kernel as the configuration says: tables, sysctls, programs on the
+// legs, next hops, health checks; and addresses last, as their reals' first results
+// are in. Traffic that runs is not disturbed.
 func (c *Controller) Start() error {
 	var err error
 	if c.have, err = c.Loader.Tables(); err != nil {
@@ -127,6 +128,10 @@ func (c *Controller) Start() error {
 	c.recallRevision()
 	c.recallHealth()
 	c.complain("count on as if nobody had set the counters to 0", c.recallZero(c.Loader.Reasons))
+	c.updateHealth(nil)
+	if err := c.convergeTables(nil); err != nil { // before a program has packets
+		return err
+	}
 	if err := c.attachLegs(); err != nil {
 		return err
 	}
@@ -135,7 +140,9 @@ func (c *Controller) Start() error {
 	}
 	c.watch()
 	c.awaitNextHops()
-	if err := c.converge(c.config, nil); err != nil {
+	c.setNextHops(nil)
+	c.startChecks()
+	if err := c.setAddresses(); err != nil {
 		return err
 	}
 	if err := c.openPair(); err != nil {
@@ -208,7 +215,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.repairSysctls()
 			c.serveMetrics()
 		case <-c.settle.C:
-			c.complain("set addresses", c.setAddresses())
+			c.stopWaiting()
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 // scope; old is the configuration that it had.
 func (c *Controller) converge(old *config.Config, changed scope) error {
 	c.updateHealth(changed)
+	c.checks.Update(c.checked)
 	if err := c.convergeTables(changed); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (c *Controller) wish(of scope) []plan.Vip {
 		}
 		vip := plan.Vip{
 			Endpoint: v.Endpoint, Scheduler: v.Scheduler, Timeouts: v.Timeouts,
-			DropEmpty: v.DropEmpty, Reset: v.Reset,
+			DropEmpty: v.DropEmpty || c.addressDue(v) > 0, Reset: v.Reset,
 		}
 		for _, r := range v.Reals {
 			if !r.Enabled {
@@ -139,6 +140,14 @@ func (c *Controller) sweepFlows() {
 	}
 }
 
+// stopWaiting is for vips whose reals' first results do not come.
+func (c *Controller) stopWaiting() {
+	if len(c.waiting) > 0 {
+		c.complain("set what an empty vip does", c.convergeTables(c.waiting))
+	}
+	c.complain("set addresses", c.setAddresses())
+}
+
 // setAddresses adds the addresses that should be there, and removes ours that
 // should not. On a standby there should be none.
 func (c *Controller) setAddresses() error {
@@ -151,20 +160,20 @@ func (c *Controller) setAddresses() error {
 	for _, m := range c.Host.Made().Addresses() {
 		made[host.Address{Interface: m.Interface, Prefix: m.Prefix}] = true
 	}
-	var wait time.Duration
+	c.waiting = scope{}
+	next := time.Hour
 	for _, vip := range c.config.Vips {
-		address := vipAddress(c.config, vip)
-		if !vip.Enabled || want[address] {
+		if !vip.Enabled {
 			continue
 		}
-		if due := c.addressDue(vip); due > 0 && !made[address] {
-			wait = max(wait, due)
-			continue
+		due := c.addressDue(vip)
+		if due > 0 {
+			c.waiting[vip.Endpoint] = true
+			next = min(next, due)
 		}
-		want[address] = true
-	}
-	if wait > 0 {
-		c.settle.Reset(wait)
+		if address := vipAddress(c.config, vip); due == 0 || made[address] {
+			want[address] = true
+		}
 	}
 	switch c.role {
 	case standby:
@@ -172,6 +181,7 @@ func (c *Controller) setAddresses() error {
 	case undecided: // what an earlier life left stays
 		maps.DeleteFunc(want, func(a host.Address, _ bool) bool { return !made[a] })
 	}
+	c.settle.Reset(next)
 	done, err := c.Host.SetAddresses(slices.Collect(maps.Keys(want)))
 	for _, a := range done.Added {
 		c.events.Info(event.AddressAdded, "address added", zap.Stringer("address", a))

@@ -36,9 +36,9 @@ func (c *Controller) isUp(vip config.Vip, real config.Real) bool {
 	return h != nil && h.state.Up
 }
 
-// updateHealth runs a check for every real that has one, of the vips in a scope. What
-// the kernel's tables say of a real is believed; one that they do not know starts as
-// the configuration says, and is probed at once.
+// updateHealth says what is believed of every real, and which checks should run, of
+// the vips in a scope. What the kernel's tables say of a real is believed; one that
+// they do not know starts as the configuration says, and is probed at once.
 func (c *Controller) updateHealth(of scope) {
 	maps.DeleteFunc(c.checked, func(key checkKey, _ healthcheck.Check) bool { return of.has(key.vip) })
 	for vip := range of.vips(c.config) {
@@ -61,6 +61,13 @@ func (c *Controller) updateHealth(of scope) {
 		_, ok := c.checked[key]
 		return !ok
 	})
+}
+
+// startChecks begins all checks. Only from then on are first results waited for.
+func (c *Controller) startChecks() {
+	for _, h := range c.health {
+		h.start = time.Now()
+	}
 	c.checks.Update(c.checked)
 }
 
@@ -87,21 +94,24 @@ func (c *Controller) recallHealth() {
 // takeHealth acts on results, on a burst of them once: the first results of a start
 // come all together.
 func (c *Controller) takeHealth(events []healthcheck.Event[checkKey]) {
-	news, turned := false, scope{}
+	news, changed := false, scope{}
 	for _, event := range events {
 		h, ok := c.health[event.Key]
 		if !ok {
 			continue // its real was removed meanwhile
 		}
 		if event.State.Up != h.state.Up {
-			turned[event.Key.vip] = true
+			changed[event.Key.vip] = true
 			c.tellHealth(event.Key, event.State)
+		}
+		if event.State.Decisive != h.state.Decisive { // a first result: see addressDue
+			changed[event.Key.vip] = true
 		}
 		h.state = event.State
 		news = news || event.Changed
 	}
-	if len(turned) > 0 {
-		c.complain("apply the reals' health", c.convergeTables(turned))
+	if len(changed) > 0 {
+		c.complain("apply the reals' health", c.convergeTables(changed))
 	}
 	if news {
 		c.writeNotes()
@@ -129,8 +139,9 @@ func upDown(up bool) string {
 	return "down"
 }
 
-// addressDue is how long a vip's address waits for its reals' first results; 0: it
-// is due. A boot is silence, not a burst of resets.
+// addressDue is how long a vip waits for its reals' first results, with its address and
+// with a refusal of clients for want of a real; 0: no longer. A boot is silence, not a
+// burst of resets: clients and routers may know from before where the address was.
 func (c *Controller) addressDue(vip config.Vip) time.Duration {
 	var due time.Duration
 	for _, real := range vip.Reals {

@@ -111,6 +111,9 @@ func (c *Controller) takeChange(change host.Change) {
 		changed[addr] = true
 	}
 	c.setNextHops(changed)
+	if c.pair != nil {
+		c.pair.Review()
+	}
 	if len(change.Lost) > 0 {
 		c.events.Warn(event.AddressLost, "addresses are gone, adding them again", zap.Stringers("addresses", change.Lost))
 		c.complain("set addresses", c.setAddresses())

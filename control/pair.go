@@ -270,7 +270,7 @@ func (c *Controller) propose(d draft, changes []change, outcomes []outcome) {
 		Done: func(_ revision.Revision, pending bool, err error) {
 			c.proposed = nil
 			if errors.Is(err, agree.ErrMoved) {
-				c.waiting = append(slices.Clone(changes), c.waiting...)
+				c.queue = append(slices.Clone(changes), c.queue...)
 				c.nextChanges()
 				return
 			}

@@ -78,7 +78,7 @@ func exitCode(err error) int {
 	return 1
 }
 
-// run is the order of a start: configuration, pins, programs, tables, next hops,
+// run is the order of a start: configuration, pins, tables, programs, next hops,
 // checks, the socket, READY; addresses come last.
 func run(c *cli.Context) error {
 	log, err := newLog(c.String("log-level"))

@@ -341,8 +341,8 @@ func (p *Pair) giveAway(s *vrrp.Snapshot) {
 	})
 }
 
-// Changed is to be called when the configuration, a leg, or a real's health is another
-// than before. A change of the pair itself needs a new Pair.
+// Changed is to be called when the configuration is another than before. A change of
+// the pair itself needs a new Pair.
 func (p *Pair) Changed() {
 	p.Events.Fail("say which addresses the lease is about", p.hold())
 	if p.active {
@@ -350,6 +350,9 @@ func (p *Pair) Changed() {
 	}
 	p.review()
 }
+
+// Review is to be called when a leg or a real's health is another than before.
+func (p *Pair) Review() { p.review() }
 
 // tellElection tells what the election has to say.
 func (p *Pair) tellElection(e vrrp.Event) {

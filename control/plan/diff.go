@@ -14,7 +14,14 @@ func Diff(have, want loader.Tables) []loader.Step {
 	var steps []loader.Step
 	add := func(step loader.Step) { steps = append(steps, step) }
 
-	each(others(have.Vips, want.Vips, same), func(id loader.VipID) { add(loader.PutVip{ID: id, Vip: want.Vips[id]}) })
+	var last []loader.VipID // an empty one is to refuse clients: not before it has its schedule
+	each(others(have.Vips, want.Vips, same), func(id loader.VipID) {
+		if have.Vips[id].DropEmpty && !want.Vips[id].DropEmpty {
+			last = append(last, id)
+			return
+		}
+		add(loader.PutVip{ID: id, Vip: want.Vips[id]})
+	})
 	each(others(have.Backends, want.Backends, same), func(id loader.BackendID) {
 		add(loader.PutBackend{ID: id, Backend: want.Backends[id]})
 	})
@@ -24,6 +31,7 @@ func Diff(have, want loader.Tables) []loader.Step {
 	each(others(have.Schedules, want.Schedules, sameSchedule), func(id loader.VipID) {
 		add(loader.PutSchedule{ID: id, Schedule: want.Schedules[id]})
 	})
+	each(last, func(id loader.VipID) { add(loader.PutVip{ID: id, Vip: want.Vips[id]}) })
 	eachEndpoint(others(have.Names, want.Names, same), func(e loader.Endpoint) {
 		add(loader.PutName{Endpoint: e, ID: want.Names[e]})
 	})

@@ -73,6 +73,11 @@ func dangling(t *rapid.T, s loader.Tables, step loader.Step) {
 	}
 }
 
+// refuses says whether a vip tells clients that it has no real.
+func refuses(s loader.Tables, id loader.VipID) bool {
+	return len(s.Schedules[id].Slots) == 0 && !s.Vips[id].DropEmpty
+}
+
 func clone(t loader.Tables) loader.Tables {
 	return loader.Tables{
 		Vips: maps.Clone(t.Vips), Backends: maps.Clone(t.Backends), Schedules: maps.Clone(t.Schedules),
@@ -93,7 +98,7 @@ func wish(t *rapid.T) []Vip {
 			continue
 		}
 		seen[e] = true
-		vip := Vip{Endpoint: e, Scheduler: rapid.SampledFrom([]string{"mh", "wrr", "rr"}).Draw(t, "scheduler"), Reset: rapid.Bool().Draw(t, "reset")}
+		vip := Vip{Endpoint: e, Scheduler: rapid.SampledFrom([]string{"mh", "wrr", "rr"}).Draw(t, "scheduler"), Reset: rapid.Bool().Draw(t, "reset"), DropEmpty: rapid.Bool().Draw(t, "drop")}
 		for i := range rapid.IntRange(0, 3).Draw(t, "reals") {
 			vip.Reals = append(vip.Reals, Real{
 				Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i*2 + rapid.IntRange(0, 1).Draw(t, "real"))}), port),
@@ -124,6 +129,11 @@ func TestStepsLeadFromHaveToWant(t *testing.T) {
 			}
 			for _, step := range steps {
 				apply(t, have, step)
+				for e, id := range have.Names {
+					if refuses(have, id) && !refuses(was, id) && !refuses(want, id) {
+						t.Fatalf("after %q: clients of %s are refused, as neither before nor after\n%v", step, e, steps)
+					}
+				}
 			}
 			if fmt.Sprint(have) != fmt.Sprint(want) { // fmt sorts maps
 				t.Fatalf("round %d: the steps lead to\n%+v\nwant\n%+v", round, have, want)
