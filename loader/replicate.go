@@ -34,6 +34,7 @@ type Replication struct {
 	backends map[BackendName]BackendID
 	as       uint64 // meaning.changes when backends was made
 
+	now    uint32 // at Hold
 	puts   []FlowPut
 	queued map[flowKey]int // their places in puts
 }
@@ -50,9 +51,14 @@ type flowKey struct {
 	vipPort uint16
 }
 
-// Replication opens the tables to replication; once.
+// Replication opens the tables to replication. It takes as long as the kernel takes to
+// check the program of PutFlows, so that no flow has to wait for that.
 func (l *Loader) Replication() (*Replication, error) {
 	secret, err := l.pins.secrets()
+	if err != nil {
+		return nil, err
+	}
+	_, err = l.PutFlows(nil)
 	return &Replication{
 		l: l, tables: []*flowTable{&l.memory.flows4, &l.memory.flows6}, secret: secret, as: ^uint64(0),
 		names: make([]backendName, maxBackends), queued: map[flowKey]int{},
@@ -82,8 +88,12 @@ func (l *Loader) RenewReplicated() {
 	}
 }
 
-// Hold keeps backends' ids from changing their meaning, until Release. Apply waits.
-func (r *Replication) Hold() { r.l.meaning.RLock() }
+// Hold keeps backends' ids from changing their meaning, until Release. Apply waits. Ages
+// are reckoned from this moment on.
+func (r *Replication) Hold() {
+	r.l.meaning.RLock()
+	r.now = clock()
+}
 
 // Release ends Hold.
 func (r *Replication) Release() { r.l.meaning.RUnlock() }
@@ -148,7 +158,7 @@ func (r *Replication) Scan(page int, marks *Marks, all bool, tell func(*Entry, M
 	t, page := r.table(page)
 	first := page * pageSize / 8 / t.layout.words
 	count := pageSize / 8 / t.layout.words
-	s := scan{t: t, marks: marks, now: clock(), tell: tell}
+	s := scan{t: t, marks: marks, now: r.now, tell: tell}
 	later := false
 	for slot := first; slot < first+count; slot++ {
 		value := atomic.LoadUint64(t.valueAt(slot))
@@ -195,7 +205,7 @@ func (s *scan) visit(slot int) {
 		}
 		s.entry = Entry{Flow{
 			Client: client, Vip: s.t.vip(key), Backend: valueBackend(value), VipPort: valueVipPort(value),
-			State: valueState(value), Idle: time.Duration(valueAge(value, s.now)) * tick,
+			State: valueState(value), Idle: idle(value, s.now),
 		}, valueFlags(value)}
 		if s.mark(slot, key, value) {
 			return
@@ -291,7 +301,6 @@ func (r *Replication) Merge(flow Flow, f func(have Entry, found bool) (Entry, Ac
 		t = r.tables[1]
 	}
 	for range 8 {
-		now := clock()
 		slot, word, value := r.find(t, &flow)
 		if slot < 0 {
 			if put, act := f(Entry{}, false); act == Write {
@@ -302,10 +311,10 @@ func (r *Replication) Merge(flow Flow, f func(have Entry, found bool) (Entry, Ac
 		}
 		have := Entry{flow, valueFlags(value)}
 		have.Backend, have.State = valueBackend(value), valueState(value)
-		have.Idle = time.Duration(valueAge(value, now)) * tick
+		have.Idle = idle(value, r.now)
 		switch is, act := f(have, true); act {
 		case Write:
-			if atomic.CompareAndSwapUint64(t.valueAt(slot), value, valueOf(&is, now)) {
+			if atomic.CompareAndSwapUint64(t.valueAt(slot), value, valueOf(&is, r.now)) {
 				t.markDirty(slot)
 				return
 			}
@@ -434,6 +443,15 @@ func mix64(x uint64) uint64 {
 	x *= 0xc4ceb9fe1a85ec53
 	x ^= x >> 33
 	return x
+}
+
+// idle is how long a flow was silent until now; it may have been seen since.
+func idle(value uint64, now uint32) time.Duration {
+	age := valueAge(value, now)
+	if age > clockMask/2 {
+		return 0
+	}
+	return time.Duration(age) * tick
 }
 
 func valueOf(e *Entry, now uint32) uint64 {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// replicated is a table with a vip of each kind, and its Replication, held.
+// replicated is a table with a vip of each kind, and its Replication.
 func replicated(t *testing.T) (*Loader, *Replication) {
 	t.Helper()
 	l := puttable(t, 4000)
@@ -19,6 +19,8 @@ func replicated(t *testing.T) (*Loader, *Replication) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Hold()
+	r.Release() // the tests apply steps meanwhile
 	return l, r
 }
 

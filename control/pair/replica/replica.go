@@ -90,7 +90,6 @@ type listing struct {
 
 // A flush waits for its sequence to be acknowledged.
 type flush struct {
-	stream   streamID
 	sequence uint64
 	done     chan error
 }
@@ -229,7 +228,7 @@ func (r *Replica) Flush(ctx context.Context) error {
 			return
 		}
 		r.sender.flush(r.now())
-		r.flushes = append(r.flushes, flush{r.sender.stream, r.sender.sequence, done})
+		r.flushes = append(r.flushes, flush{r.sender.sequence, done})
 		r.endFlushes()
 	})
 	if err != nil {
@@ -295,18 +294,25 @@ func (r *Replica) connect(is bool) {
 	r.connected = is
 	if is {
 		r.begin()
+		return
 	}
+	for _, f := range r.flushes {
+		f.done <- errors.New("the connection to the other router broke")
+	}
+	r.flushes = nil
 }
 
 // begin opens a stream: what was not acknowledged first, then a comparison.
 func (r *Replica) begin() {
 	now := r.now()
-	r.endFlushesWith(errors.New("the connection to the other router broke"))
 	r.sender.count.Begun++
 	r.sender.begin(now)
 	r.listing, r.bulk, r.soon = nil, false, compareSoon
 	r.sayLead()
 	r.sender.flush(now)
+	for i := range r.flushes { // what they wait for was told again
+		r.flushes[i].sequence = r.sender.sequence
+	}
 	r.compareAt, r.factsAt, r.behind = now, now, true
 }
 
@@ -574,18 +580,11 @@ func (r *Replica) takeAnswer(id streamID, c *cursor) {
 func (r *Replica) endFlushes() {
 	left := r.flushes[:0]
 	for _, f := range r.flushes {
-		if f.stream == r.sender.stream && (len(r.sender.unacked) == 0 || r.sender.unacked[0].sequence > f.sequence) {
+		if len(r.sender.unacked) == 0 || r.sender.unacked[0].sequence > f.sequence {
 			f.done <- nil
 			continue
 		}
 		left = append(left, f)
 	}
 	r.flushes = left
-}
-
-func (r *Replica) endFlushesWith(err error) {
-	for _, f := range r.flushes {
-		f.done <- err
-	}
-	r.flushes = nil
 }
