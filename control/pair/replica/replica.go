@@ -39,7 +39,9 @@ type Config struct {
 	Interval time.Duration
 }
 
-// A Replica replicates while Run runs. Its methods are safe for concurrent use.
+// A Replica replicates while Run runs. Its methods are safe for concurrent use; all but
+// Receive wait for the goroutine that Run has. Who tells it of connections does so in
+// their order.
 type Replica struct {
 	Config
 	sender   sender
@@ -114,8 +116,10 @@ func New(config Config) *Replica {
 	return r
 }
 
-// Receive takes a frame of the other router; it keeps a copy. It never waits: a frame
-// for which there is no room is lost, as one is that a broken connection loses.
+// Receive takes a frame of the other router; it keeps a copy. It never waits, so that
+// two routers that both send cannot wait for each other: a frame for which there is no
+// room is lost, as one is that a broken connection loses. A peer that keeps to its
+// window never sends so many.
 func (r *Replica) Receive(frame []byte) {
 	select {
 	case r.in <- append([]byte(nil), frame...):
