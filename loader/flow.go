@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -133,8 +134,9 @@ func (t *flowTable) read(slot int, now uint32) (Flow, bool) {
 
 func (t *flowTable) client(slot int, key uint64) netip.AddrPort {
 	if !t.v6 {
-		address := xdpAddress{Words: [4]uint32{uint32(key)}}
-		return netip.AddrPortFrom(fromAddress(address, false), hostPort(uint16(key>>32)))
+		var address [4]byte
+		binary.NativeEndian.PutUint32(address[:], uint32(key))
+		return netip.AddrPortFrom(netip.AddrFrom4(address), hostPort(uint16(key>>32)))
 	}
 	first := atomic.LoadUint64(&t.words[slot*t.layout.words])
 	second := atomic.LoadUint64(&t.words[slot*t.layout.words+1])

@@ -138,6 +138,12 @@ func (t *flowTable) nextDirty(page int) int {
 	return page
 }
 
+// Dirty says if a page was written to since it was last taken.
+func (r *Replication) Dirty(page int) bool {
+	t, page := r.table(page)
+	return t.dirty[page] != 0
+}
+
 // TakeDirty makes a page clean, and says if it was not. It is a whole barrier: what is
 // read of the page after is not older than the write that a later look finds dirty.
 func (r *Replication) TakeDirty(page int) bool {

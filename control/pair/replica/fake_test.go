@@ -48,6 +48,8 @@ func (t *fakeTable) NextDirty(from int) int {
 	return from
 }
 
+func (t *fakeTable) Dirty(page int) bool { return t.dirty[page] }
+
 func (t *fakeTable) TakeDirty(page int) bool {
 	is := t.dirty[page]
 	t.dirty[page] = false

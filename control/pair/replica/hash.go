@@ -64,6 +64,7 @@ func mix(x uint64) uint64 {
 type hashed struct {
 	name      loader.BackendName
 	vip, real uint64
+	held      uint64 // hashes.held when it was looked up
 }
 
 func hashName(name loader.BackendName) hashed {
@@ -75,7 +76,7 @@ func hashName(name loader.BackendName) hashed {
 	address = name.Real.Addr().As16()
 	real.Write(address[:])
 	real.Write([]byte{byte(name.Real.Port() >> 8), byte(name.Real.Port())})
-	return hashed{name, mix(vip.Sum64()), mix(real.Sum64())}
+	return hashed{name: name, vip: mix(vip.Sum64()), real: mix(real.Sum64())}
 }
 
 // flowHash is the hash of a flow's identity: client, vip, and on an any-port vip the

@@ -106,7 +106,7 @@ func New(config Config) *Replica {
 		in: make(chan []byte, 4*window/frameSize), requests: make(chan func()), ended: make(chan struct{}),
 		now: time.Now, random: rand.N[time.Duration], soon: compareSoon,
 	}
-	r.hashes.table = config.Table
+	r.hashes.table, r.hashes.held = config.Table, 1
 	r.sender = sender{table: config.Table, hashes: &r.hashes, emit: func(frame []byte) { r.out(frame) }}
 	r.sender.stream.incarnation = rand.Uint64() | 1
 	r.receiver = receiver{
@@ -173,6 +173,7 @@ func (r *Replica) Run(ctx context.Context) {
 func (r *Replica) hold(do func()) {
 	r.Table.Hold()
 	defer r.Table.Release()
+	r.hashes.held++
 	do()
 }
 
@@ -400,7 +401,7 @@ func (r *Replica) steadily(page int, begin func(), tell func(*loader.Entry, load
 			r.sender.marked(e, mark)
 			tell(e, mark)
 		})
-		if r.Table.NextDirty(page) != page {
+		if !r.Table.Dirty(page) {
 			return
 		}
 	}
@@ -473,6 +474,9 @@ func (r *Replica) compare() {
 		}
 		r.flows += len(page)
 		r.sender.flushFull(now)
+		if number%1024 == 0 { // what is found early need not wait for the end
+			r.sender.flush(now)
+		}
 	}
 	r.receiver.addAside(&s)
 	r.sender.digest(r.receiver.last, &s)

@@ -14,6 +14,7 @@ type Table interface {
 
 	Pages() int
 	NextDirty(from int) int
+	Dirty(page int) bool
 	TakeDirty(page int) bool
 	Scan(page int, marks *loader.Marks, all bool, tell func(*loader.Entry, loader.Mark))
 
@@ -29,11 +30,15 @@ type Table interface {
 // hashes remembers the hashes of backends' names.
 type hashes struct {
 	table Table
+	held  uint64   // counts Holds, in each of which no id changes its meaning
 	known []hashed // by id
 }
 
 // of is what a backend's id means now.
 func (h *hashes) of(id loader.BackendID) (*hashed, bool) {
+	if int(id) < len(h.known) && h.known[id].held == h.held {
+		return &h.known[id], true
+	}
 	name, ok := h.table.Name(id)
 	if !ok {
 		return nil, false
@@ -44,5 +49,6 @@ func (h *hashes) of(id loader.BackendID) (*hashed, bool) {
 	if h.known[id].name != name {
 		h.known[id] = hashName(name)
 	}
+	h.known[id].held = h.held
 	return &h.known[id], true
 }
