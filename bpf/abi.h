@@ -155,7 +155,8 @@ struct leg {
 	__u8 role;
 	__u8 redirects; /* XDP may redirect to this device */
 	__be32 own4;	/* source of ICMP that we answer with; 0: none */
-	__u32 pad;
+	__u8 watched;	/* another router is active: strays are counted */
+	__u8 pad[3];
 	struct hop default4;
 	struct hop default6;
 	__u32 connected4_count;

@@ -40,6 +40,34 @@ INLINE void count_traffic(const struct packet *p, __u16 id, bool in, bool new)
 	}
 }
 
+/* A packet that a standby forwards: its sender does not follow the active router. */
+GLOBAL int count_stray(const struct facts *f, __u64 mac, bool v6)
+{
+	struct stray key = {.v6 = v6};
+	__u64 *count, first = 1;
+
+	if (!f)
+		return 0;
+	key.leg = f->leg;
+	if (!f->out)
+		key.address = f->ends.destination;
+	__builtin_memcpy(key.mac, &mac, sizeof(key.mac));
+	count = bpf_map_lookup_elem(&strays, &key);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	else
+		bpf_map_update_elem(&strays, &key, &first, BPF_ANY);
+	return 0;
+}
+
+INLINE __u64 sender_mac(const struct packet *p)
+{
+	__u64 mac = 0;
+
+	__builtin_memcpy(&mac, p->eth->h_source, sizeof(p->eth->h_source));
+	return mac;
+}
+
 /* A route that does not lead on: its answer or drop. For packets with ports. */
 INLINE int no_way(frame *frame, struct packet *p, enum route route, __u32 mtu, bool v6)
 {
@@ -127,6 +155,8 @@ INLINE int forward(frame *frame, struct packet *p, const struct flow *flow,
 	if (flow->slot && !new)
 		COUNT(p, flow_hit);
 	count_traffic(p, flow->backend, !out, new);
+	if (p->leg->watched)
+		count_stray(f, sender_mac(p), v6);
 	if (out) {
 		COUNT(p, forward_out);
 		if (!flow->slot)

@@ -219,6 +219,22 @@ struct {
 	__type(value, struct allowance);
 } allowances SEC(".maps");
 
+/* Who sends flows' packets to us although another router is active. */
+struct stray {
+	struct address address; /* vip that they are for; 0: a real's, to clients */
+	__u8 mac[6];
+	__u8 leg;
+	__u8 v6;
+};
+
+/* How many packets. Program writes, Go reads and empties. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct stray);
+	__type(value, __u64);
+} strays SEC(".maps");
+
 /* ---- the lease: see lease.bpf.c ---- */
 
 /* Until when this router may speak for the addresses in held4/6. */

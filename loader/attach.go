@@ -134,6 +134,7 @@ func (l *Loader) writeLeg(leg *leg, device netlink.Link) {
 	copy(record.Mac[:], device.Attrs().HardwareAddr)
 	record.Role = uint8(leg.Role)
 	record.Redirects = flags(leg.redirects, 1)
+	record.Watched = flags(l.watched, 1)
 	leg.record = *record
 }
 

@@ -16,7 +16,7 @@ type dryProgram struct {
 
 // ownMaps are what a dry run writes without asking: it has copies of its own. The
 // tables that it shares with live programs it only reads.
-var ownMaps = []string{"hooks", "traffic_of", "allowances", "dirty4", "dirty6", "locks4", "locks6"}
+var ownMaps = []string{"hooks", "traffic_of", "allowances", "dirty4", "dirty6", "locks4", "locks6", "strays"}
 
 // forDryRun is the program of a hook that only says what it would do.
 func (p *programs) forDryRun(hook Hook) (*dryProgram, error) {

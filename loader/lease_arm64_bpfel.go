@@ -40,6 +40,7 @@ const (
 	leaseMapReals6       = "reals6"
 	leaseMapSchedules    = "schedules"
 	leaseMapSilence      = "silence"
+	leaseMapStrays       = "strays"
 	leaseMapTrafficOf    = "traffic_of"
 	leaseMapTurns        = "turns"
 	leaseMapVips         = "vips"
@@ -119,6 +120,7 @@ type leaseMapSpecs struct {
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
 	Silence    *ebpf.MapSpec `ebpf:"silence"`
+	Strays     *ebpf.MapSpec `ebpf:"strays"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -174,6 +176,7 @@ type leaseMaps struct {
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
 	Silence    *ebpf.Map `ebpf:"silence"`
+	Strays     *ebpf.Map `ebpf:"strays"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -205,6 +208,7 @@ func (m *leaseMaps) Close() error {
 		m.Reals6,
 		m.Schedules,
 		m.Silence,
+		m.Strays,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

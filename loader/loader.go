@@ -31,7 +31,8 @@ type Loader struct {
 	gone      goneSlots
 	meaning   meaning
 	// held: sweeps leave flows alone that the other router has, and ends.
-	held atomic.Bool
+	held    atomic.Bool
+	watched bool // strays are
 	// sequence numbers the states of next hops.
 	sequence uint32
 }

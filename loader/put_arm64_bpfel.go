@@ -58,6 +58,7 @@ const (
 	putMapReals6         = "reals6"
 	putMapSchedules      = "schedules"
 	putMapSilence        = "silence"
+	putMapStrays         = "strays"
 	putMapTrafficOf      = "traffic_of"
 	putMapTurns          = "turns"
 	putMapVips           = "vips"
@@ -145,6 +146,7 @@ type putMapSpecs struct {
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
 	Silence    *ebpf.MapSpec `ebpf:"silence"`
+	Strays     *ebpf.MapSpec `ebpf:"strays"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -208,6 +210,7 @@ type putMaps struct {
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
 	Silence    *ebpf.Map `ebpf:"silence"`
+	Strays     *ebpf.Map `ebpf:"strays"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -240,6 +243,7 @@ func (m *putMaps) Close() error {
 		m.Reals6,
 		m.Schedules,
 		m.Silence,
+		m.Strays,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

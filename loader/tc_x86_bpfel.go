@@ -40,6 +40,7 @@ const (
 	tcMapReals6         = "reals6"
 	tcMapSchedules      = "schedules"
 	tcMapSilence        = "silence"
+	tcMapStrays         = "strays"
 	tcMapTrafficOf      = "traffic_of"
 	tcMapTurns          = "turns"
 	tcMapVips           = "vips"
@@ -126,6 +127,7 @@ type tcMapSpecs struct {
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
 	Silence    *ebpf.MapSpec `ebpf:"silence"`
+	Strays     *ebpf.MapSpec `ebpf:"strays"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -188,6 +190,7 @@ type tcMaps struct {
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
 	Silence    *ebpf.Map `ebpf:"silence"`
+	Strays     *ebpf.Map `ebpf:"strays"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -219,6 +222,7 @@ func (m *tcMaps) Close() error {
 		m.Reals6,
 		m.Schedules,
 		m.Silence,
+		m.Strays,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

@@ -96,7 +96,8 @@ type xdpLeg struct {
 	Role            uint8
 	Redirects       uint8
 	Own4            uint32
-	Pad             uint32
+	Watched         uint8
+	Pad             [3]uint8
 	Default4        xdpHop
 	Default6        xdpHop
 	Connected4Count uint32
@@ -284,6 +285,14 @@ type xdpSilenced struct {
 	DropLeaseNeighbour uint64
 }
 
+type xdpStray struct {
+	_       structs.HostLayout
+	Address xdpAddress
+	Mac     [6]uint8
+	Leg     uint8
+	V6      uint8
+}
+
 type xdpTrace struct {
 	_        structs.HostLayout
 	Schedule uint64
@@ -351,6 +360,7 @@ const (
 	xdpMapReals6         = "reals6"
 	xdpMapSchedules      = "schedules"
 	xdpMapSilence        = "silence"
+	xdpMapStrays         = "strays"
 	xdpMapTrafficOf      = "traffic_of"
 	xdpMapTurns          = "turns"
 	xdpMapVips           = "vips"
@@ -437,6 +447,7 @@ type xdpMapSpecs struct {
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
 	Silence    *ebpf.MapSpec `ebpf:"silence"`
+	Strays     *ebpf.MapSpec `ebpf:"strays"`
 	TrafficOf  *ebpf.MapSpec `ebpf:"traffic_of"`
 	Turns      *ebpf.MapSpec `ebpf:"turns"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
@@ -499,6 +510,7 @@ type xdpMaps struct {
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
 	Silence    *ebpf.Map `ebpf:"silence"`
+	Strays     *ebpf.Map `ebpf:"strays"`
 	TrafficOf  *ebpf.Map `ebpf:"traffic_of"`
 	Turns      *ebpf.Map `ebpf:"turns"`
 	Vips       *ebpf.Map `ebpf:"vips"`
@@ -530,6 +542,7 @@ func (m *xdpMaps) Close() error {
 		m.Reals6,
 		m.Schedules,
 		m.Silence,
+		m.Strays,
 		m.TrafficOf,
 		m.Turns,
 		m.Vips,

@@ -131,7 +131,7 @@ func digest(t *testing.T, m *ebpf.Map) uint64 {
 	}
 	var sum uint64 // of entries, whose order does not matter
 	add := func(key, value any) { sum += maphash.String(seed, fmt.Sprint(key, value)) }
-	if m.Type() == ebpf.Hash {
+	if m.Type() == ebpf.Hash || m.Type() == ebpf.LRUHash {
 		key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 		entries := m.Iterate()
 		for entries.Next(&key, &value) {
