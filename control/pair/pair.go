@@ -95,7 +95,6 @@ type Pair struct {
 	probing   bool
 	tried     time.Time               // the last handover that this router began
 	verifying map[string]bool         // legs whose neighbours a handover waits for; nil: it does not
-	asked     []func(error)           // who waits for a switchover to this router
 	failing   map[int]string          // gateways and scripts
 	carrier   map[string]vrrp.Instant // since when, by leg
 	facts     Facts                   // ours, as told last

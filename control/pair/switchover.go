@@ -28,31 +28,7 @@ func (p *Pair) Switchover(why string, force bool, done func(error)) {
 	case p.active:
 		p.handover.Begin(time.Now(), why, force, done)
 	default:
-		if err := p.handover.Request(why, force); err != nil {
-			done(err)
-			return
-		}
-		p.await(done)
-	}
-}
-
-// await waits until this router is active, as it asked for.
-func (p *Pair) await(done func(error)) {
-	p.asked = append(p.asked, done)
-	p.running.Go(func() {
-		select {
-		case <-time.After(6 * time.Second):
-		case <-p.ctx.Done():
-		}
-		p.Post(func() { p.answer(fmt.Errorf("%s did not hand over: its events say why", p.side.Peer.Name)) })
-	})
-}
-
-func (p *Pair) answer(err error) {
-	asked := p.asked
-	p.asked = nil
-	for _, done := range asked {
-		done(err)
+		p.handover.Request(time.Now(), why, force, done)
 	}
 }
 

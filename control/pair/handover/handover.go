@@ -32,14 +32,15 @@ type Message struct {
 type Kind string
 
 const (
-	Offer  Kind = "offer"  // old: will you?
-	Accept Kind = "accept" // new: I will
-	Refuse Kind = "refuse" // new: I will not
-	Take   Kind = "take"   // old: you have all flows, and I am silent: take it
-	Taken  Kind = "taken"  // new: it is mine, and the neighbours follow
-	Failed Kind = "failed" // new: it is not; take it back
-	Late   Kind = "late"   // old: I have taken it back already
-	Ask    Kind = "ask"    // new: give it to me
+	Offer   Kind = "offer"   // old: will you?
+	Accept  Kind = "accept"  // new: I will
+	Refuse  Kind = "refuse"  // new: I will not
+	Take    Kind = "take"    // old: you have all flows, and I am silent: take it
+	Taken   Kind = "taken"   // new: it is mine, and the neighbours follow
+	Failed  Kind = "failed"  // new: it is not; take it back
+	Late    Kind = "late"    // old: I have taken it back already
+	Ask     Kind = "ask"     // new: give it to me
+	Decline Kind = "decline" // old: I will not
 )
 
 // A Router is this one. Nothing here waits.
@@ -82,7 +83,8 @@ const (
 type state int
 
 const (
-	idle state = iota
+	idle   state = iota
+	asking       // this is to be the new router
 	offered
 	flushing
 	yielded   // the new router takes it
@@ -117,7 +119,7 @@ func (h *Handover) Begin(now time.Time, why string, force bool, done func(error)
 	case !h.router.Active():
 		done(errors.New("this router is not active"))
 	case h.Busy():
-		done(errors.New("a switchover is under way"))
+		done(errUnderWay)
 	default:
 		h.force, h.why, h.done = force, why, done
 		h.enter(offered, now.Add(answerTime))
@@ -125,17 +127,27 @@ func (h *Handover) Begin(now time.Time, why string, force bool, done func(error)
 	}
 }
 
-// Request asks the active router for the service.
-func (h *Handover) Request(why string, force bool) error {
+// Request asks the active router for the service. Done is called once, when this router
+// has it or will not.
+func (h *Handover) Request(now time.Time, why string, force bool, done func(error)) {
 	if h.router.Active() {
-		return errors.New("this router is active already")
+		done(errors.New("this router is active already"))
+		return
+	}
+	if h.Busy() {
+		done(errUnderWay)
+		return
 	}
 	if err := h.router.Unfit(force); err != nil {
-		return err
+		done(err)
+		return
 	}
+	h.done = done
+	h.enter(asking, now.Add(answerTime))
 	h.router.Send(Message{Kind: Ask, Why: why, Force: force})
-	return nil
 }
+
+var errUnderWay = errors.New("a switchover is under way")
 
 func (h *Handover) enter(s state, deadline time.Time) { h.state, h.deadline = s, deadline }
 
@@ -151,9 +163,15 @@ func (h *Handover) end(err error) {
 // handover that has ended.
 func (h *Handover) Receive(now time.Time, m Message) {
 	switch {
-	case m.Kind == Ask && h.state == idle && h.router.Active():
-		h.Begin(now, m.Why, m.Force, func(error) {})
-	case m.Kind == Offer && (h.state == idle || h.state == accepting):
+	case m.Kind == Ask && h.state == idle: // else it gets an offer, or no answer
+		h.Begin(now, m.Why, m.Force, func(err error) {
+			if err != nil {
+				h.router.Send(Message{Kind: Decline, Why: err.Error()})
+			}
+		})
+	case m.Kind == Decline && (h.state == asking || h.state == accepting):
+		h.end(fmt.Errorf("%s does not hand over: %s", h.peer, m.Why))
+	case m.Kind == Offer && (h.state == idle || h.state == asking || h.state == accepting):
 		h.takeOffer(now, m)
 	case m.Kind == Take && h.state == accepting:
 		h.enter(taking, now.Add(takeTime))
@@ -174,7 +192,8 @@ func (h *Handover) Receive(now time.Time, m Message) {
 		h.router.Send(Message{Kind: Late})
 	case m.Kind == Late && h.state == idle && h.router.Active():
 		h.router.Drop()
-	case m.Kind == Failed && h.state == idle && !h.router.Active(): // after it had left
+	case m.Kind == Failed && (h.state == idle || h.state == asking) && !h.router.Active(): // after it had left
+		h.end(nil)
 		h.router.Take("taken back from " + h.peer)
 	}
 }
@@ -186,6 +205,7 @@ func (h *Handover) takeOffer(now time.Time, m Message) {
 	}
 	if err := h.router.Unfit(m.Force); err != nil {
 		h.router.Send(Message{Kind: Refuse, Why: err.Error()})
+		h.end(err)
 		return
 	}
 	h.why = m.Why
@@ -254,7 +274,7 @@ func (h *Handover) giveUpWaiting() {
 // the deadline, and by who is heard.
 func (h *Handover) Down() {
 	switch h.state {
-	case offered, flushing, accepting:
+	case asking, offered, flushing, accepting:
 		h.end(fmt.Errorf("the link to %s went down", h.peer))
 	}
 }

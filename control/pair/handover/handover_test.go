@@ -188,8 +188,13 @@ func TestLateAndLost(t *testing.T) {
 				r.cannot = errors.New("no")
 			}
 		}
-		told := 0
-		old.Begin(n.now, "switchover", n.random.IntN(2) == 0, func(error) { told++ })
+		told, force := 0, n.random.IntN(2) == 0
+		done := func(error) { told++ }
+		if n.random.IntN(2) == 0 {
+			old.Begin(n.now, "switchover", force, done)
+		} else {
+			new.Request(n.now, "switchover", force, done)
+		}
 		n.run(20*time.Second, old, new)
 		if told != 1 || old.Busy() || new.Busy() {
 			t.Fatalf("seed %d: told %d times; %v and %v", seed, told, old.did, new.did)
@@ -206,19 +211,44 @@ func TestLateAndLost(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(old, new *router)
+		force  bool
+		said   string
+	}{
+		{"all is well", func(_, _ *router) {}, false, "<nil>"},
+		{"not in sync", func(_, new *router) { new.unfit = errors.New("not in sync") }, false, "not in sync"},
+		{"the same, with force", func(_, new *router) { new.unfit = errors.New("not in sync") }, true, "<nil>"},
+		{"it is active itself", func(_, new *router) { new.active = true }, false, "this router is active already"},
+		{"nobody is active", func(old, _ *router) { old.active = false }, false, "lb1 does not hand over: this router is not active"},
+		{"the flows are too slow", func(old, _ *router) { old.slow = time.Hour }, false,
+			"lb1 does not hand over: the flows did not reach lb2 within 2s"},
+		{"it cannot", func(_, new *router) { new.cannot = errors.New("no") }, false, "no"},
+		{"no answer", func(old, _ *router) { old.net.down = true }, false, "lb1 does not answer"},
+	} {
+		n, old, new := pair()
+		test.change(old, new)
+		var said []string
+		new.Request(n.now, "switchover", test.force, func(err error) { said = append(said, fmt.Sprint(err)) })
+		n.run(10*time.Second, old, new)
+		if len(said) != 1 || said[0] != test.said {
+			t.Errorf("%s: it says %q, want %q", test.name, said, test.said)
+		}
+		if test.said == "<nil>" && (old.active || !new.active) {
+			t.Errorf("%s: %v and %v", test.name, old.did, new.did)
+		}
+	}
+}
+
+// Both want the same at once.
+func TestRequestWhileItIsHandedOver(t *testing.T) {
 	n, old, new := pair()
-	if err := old.Request("switchover", false); err == nil {
-		t.Error("the active router asks itself")
-	}
-	new.unfit = errors.New("not in sync")
-	if err := new.Request("switchover", false); err == nil || err.Error() != "not in sync" {
-		t.Errorf("unfit, it says %v", err)
-	}
-	if err := new.Request("switchover", true); err != nil {
-		t.Error(err)
-	}
+	said := [2]string{}
+	old.Begin(n.now, "switchover", false, func(err error) { said[0] = fmt.Sprint(err) })
+	new.Request(n.now, "switchover", false, func(err error) { said[1] = fmt.Sprint(err) })
 	n.run(5*time.Second, old, new)
-	if old.active || !new.active {
-		t.Errorf("%v and %v", old.did, new.did)
+	if said != [2]string{"<nil>", "<nil>"} || old.active || !new.active {
+		t.Errorf("they say %q; %v and %v", said, old.did, new.did)
 	}
 }
