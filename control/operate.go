@@ -83,6 +83,9 @@ func (c *Controller) operate(ctx context.Context, vip, real string, kind operati
 			c.complain("go back to the old operational state", c.run(c.file, nil))
 			return api.Operated{}, err
 		}
+		if c.pair != nil {
+			c.pair.OperationalChanged()
+		}
 		if next != nil {
 			told.Message += fmt.Sprintf("; %d flows left (now)", told.FlowsLeft)
 		}

@@ -129,7 +129,7 @@ func (c *Controller) History(ctx context.Context) ([]api.Revision, error) {
 		for _, r := range c.revisions.List() {
 			list = append(list, api.Revision{
 				Revision: r.Number, SHA256: string(r.Hash), Parent: string(r.Parent),
-				Author: r.Author, Time: r.Time, What: r.What, ConfirmBy: r.ConfirmBy,
+				Author: r.Author, Router: r.Router, Time: r.Time, What: r.What, ConfirmBy: r.ConfirmBy,
 			})
 		}
 		return list, nil

@@ -40,6 +40,10 @@ func (c *Controller) status(live map[loader.BackendID]loader.Live) (api.Status, 
 		},
 	}
 	s.Checks.Done, s.Checks.Failed = c.checks.Counts()
+	if c.pair != nil {
+		view := c.pairView()
+		s.Router, s.Role, s.Problems = view.Own.Name, view.Own.Role, view.Problems
+	}
 	for _, leg := range s.Legs {
 		if leg.Mode == "" || !leg.Up {
 			s.Problems = append(s.Problems, fmt.Sprintf("leg %s (%s) is down", leg.Name, leg.Interface))

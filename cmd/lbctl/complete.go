@@ -86,6 +86,8 @@ func readLine(app *cli.App, words []string) line {
 			if l.command = app.Command(word); l.command == nil {
 				l.pending = true // nothing is known of what follows
 			}
+		case subcommand(l.command, word) != nil:
+			l.command = subcommand(l.command, word)
 		default:
 			l.arguments = append(l.arguments, word)
 		}
@@ -101,9 +103,11 @@ func (l line) candidates(ctx context.Context, app *cli.App) []string {
 	case l.command == nil && strings.HasPrefix(l.typed, "-"):
 		return flagWords(app.Flags)
 	case l.command == nil:
-		return commandWords(app)
+		return commandWords(app.VisibleCommands())
 	case strings.HasPrefix(l.typed, "-"):
 		return flagWords(l.command.Flags)
+	case len(l.command.Subcommands) > 0 && len(l.arguments) == 0:
+		return commandWords(l.command.Subcommands)
 	}
 	switch l.asked() {
 	case "VIP":
@@ -125,8 +129,8 @@ func (l line) asked() string {
 	return strings.Trim(kinds[len(l.arguments)], "[]")
 }
 
-func commandWords(app *cli.App) (words []string) {
-	for _, command := range app.VisibleCommands() {
+func commandWords(commands []*cli.Command) (words []string) {
+	for _, command := range commands {
 		words = append(words, command.Name)
 	}
 	return words

@@ -23,6 +23,11 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if command == nil {
 		return args
 	}
+	if at+1 < len(args) {
+		if sub := subcommand(command, args[at+1]); sub != nil {
+			command, at = sub, at+1
+		}
+	}
 	var flags, rest []string
 	for i := at + 1; i < len(args); i++ {
 		arg := args[i]
@@ -41,6 +46,16 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	return append(append(append([]string{}, args[:at+1]...), flags...), rest...)
+}
+
+// subcommand is one of a command's, nil if it has none of that name.
+func subcommand(command *cli.Command, name string) *cli.Command {
+	for _, sub := range command.Subcommands {
+		if sub.HasName(name) {
+			return sub
+		}
+	}
+	return nil
 }
 
 // takesValue says whether the argument after a flag belongs to it.

@@ -33,6 +33,7 @@ type router struct {
 	err     error
 
 	findings []api.Finding
+	pair     api.Pair
 }
 
 func (r *router) Status(context.Context) (api.Status, error) { return r.status, r.err }
@@ -154,6 +155,17 @@ func (r *router) Restart(context.Context) (api.Result, error) {
 	return r.change("restart", api.Options{})
 }
 
+func (r *router) Pair(context.Context) (api.Pair, error) { return r.pair, r.err }
+
+func (r *router) Switchover(_ context.Context, o api.SwitchoverOptions) (api.Switchover, error) {
+	data, _ := json.Marshal(o)
+	done, err := r.decided("switchover", string(data))
+	return api.Switchover{Message: done.Message}, err
+}
+
+func (r *router) Hold(context.Context) (api.Operated, error)    { return r.decided("hold") }
+func (r *router) Release(context.Context) (api.Operated, error) { return r.decided("release") }
+
 // lbctl runs a command against the router.
 func (r *router) lbctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -231,6 +243,14 @@ func TestChanges(t *testing.T) {
 		{"disable", ""},
 		{"enable shop", "enable shop"},
 		{"enable shop web1 web2", ""},
+		{"switchover", `switchover {"Force":false,"Why":""}`},
+		{"switchover --force --why upgrade", `switchover {"Force":true,"Why":"upgrade"}`},
+		{"switchover lb2", ""},
+		{"pair hold", "hold"},
+		{"pair release", "release"},
+		{"pair hold lb1", ""},
+		{"pair hold --why x", ""},
+		{"pair nonsense", ""},
 		{"apply", ""},
 		{"plan", ""},
 		{"confirm", `confirm {}`},
@@ -470,6 +490,8 @@ func TestFlagsFirst(t *testing.T) {
 		{"lbctl vips a --name", "lbctl vips --name a"},
 		{"lbctl vips a -o", "lbctl vips -o a"},
 		{"lbctl nonsense a -b", "lbctl nonsense a -b"},
+		{"lbctl pair status x -o json", "lbctl pair status -o json x"},
+		{"lbctl pair -o json status", "lbctl pair -o json status"},
 		{"lbctl --socket", "lbctl --socket"},
 	} {
 		if got := strings.Join(flagsFirst(newApp(), strings.Fields(test.args)), " "); got != test.want {

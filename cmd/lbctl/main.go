@@ -100,7 +100,7 @@ func newApp() *cli.App {
 		drain(), undrain(), disable(), enable(),
 		vips(), status(), flows(), stats(), events(), explain(), doctor(),
 		plan(), apply(), confirm(), reload(), restart(), export(), history(), diff(), rollback(),
-		keygen(), completion(),
+		pair(), switchover(), keygen(), completion(),
 		{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, "lbctl", version.String())
 			return nil
@@ -108,6 +108,9 @@ func newApp() *cli.App {
 	}
 	for _, command := range commands {
 		command.OnUsageError = usage
+		for _, sub := range command.Subcommands {
+			sub.OnUsageError = usage
+		}
 	}
 	return &cli.App{
 		Name: "lbctl", Usage: "drives a Tarpon router", Version: version.String(),
@@ -162,7 +165,7 @@ func print[T any](c *cli.Context, value T, text func(T) string) error {
 // arguments checks how many there are.
 func arguments(c *cli.Context, names ...string) error {
 	if c.NArg() < len(names) {
-		return usageError{fmt.Errorf("%s is missing (see: lbctl %s --help)", names[c.NArg()], c.Command.Name)}
+		return usageError{fmt.Errorf("%s is missing (see: %s --help)", names[c.NArg()], c.Command.HelpName)}
 	}
 	if c.NArg() > len(names) {
 		return usageError{fmt.Errorf("%q is one argument too many", c.Args().Get(len(names)))}

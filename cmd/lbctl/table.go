@@ -131,6 +131,9 @@ func statusText(s api.Status) string {
 		fmt.Fprintln(&b, "all is well")
 	}
 	fmt.Fprintf(&b, "tarpond %s, up %s, revision %d\n", s.Version, time.Since(s.Started).Round(time.Second), s.Revision)
+	if s.Router != "" {
+		fmt.Fprintf(&b, "%s of a pair, %s (see: lbctl pair status)\n", s.Router, s.Role)
+	}
 	fmt.Fprintf(&b, "%d vips, %d reals, %d of them usable\n", s.Vips, s.Reals, s.RealsUp)
 	for _, d := range s.Decisions {
 		fmt.Fprintln(&b, decisionText(d))

@@ -30,8 +30,9 @@ func Man(frame string, app *cli.App) []byte {
 
 func commands(app *cli.App) string {
 	var b strings.Builder
-	for _, command := range app.VisibleCommands() {
-		fmt.Fprintf(&b, "### %s\n\n", strings.TrimSpace(app.Name+" "+command.Name+" "+command.ArgsUsage))
+	for _, named := range named(app.Name, app.VisibleCommands()) {
+		command := named.Command
+		fmt.Fprintf(&b, "### %s\n\n", strings.TrimSpace(named.name+" "+command.ArgsUsage))
 		fmt.Fprintf(&b, "%s.\n", sentence(command.Usage))
 		if command.Description != "" {
 			fmt.Fprintf(&b, "%s\n", command.Description)
@@ -42,6 +43,25 @@ func commands(app *cli.App) string {
 		b.WriteString("\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// namedCommand is one with all words that call it.
+type namedCommand struct {
+	name string
+	*cli.Command
+}
+
+// named are those that do something: of a command with others below it, those.
+func named(before string, commands []*cli.Command) (list []namedCommand) {
+	for _, command := range commands {
+		name := before + " " + command.Name
+		if len(command.Subcommands) > 0 {
+			list = append(list, named(name, command.Subcommands)...)
+		} else if command.Name != "help" {
+			list = append(list, namedCommand{name, command})
+		}
+	}
+	return list
 }
 
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -170,6 +170,26 @@ func (f *fake) Export(context.Context) ([]byte, error) {
 	return []byte("legs: # mine\n"), f.err
 }
 
+func (f *fake) Pair(context.Context) (Pair, error) {
+	f.note("pair")
+	return Pair{Paired: true, Own: PairRouter{Name: "lb1"}}, f.err
+}
+
+func (f *fake) Switchover(_ context.Context, o SwitchoverOptions) (Switchover, error) {
+	f.note("switchover %+v", o)
+	return Switchover{Active: "lb2"}, f.err
+}
+
+func (f *fake) Hold(context.Context) (Operated, error) {
+	f.note("hold")
+	return operated, f.err
+}
+
+func (f *fake) Release(context.Context) (Operated, error) {
+	f.note("release")
+	return operated, f.err
+}
+
 // serve serves the fake, and returns the socket.
 func serve(t *testing.T, f Controller, change func(*Server)) string {
 	t.Helper()
@@ -210,8 +230,8 @@ var calls = []struct {
 	{"edit vip [2001:db8::1]:53/udp shop <nil> {DryRun:false IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.EditVip(ctx, "[2001:db8::1]:53/udp", VipSettings{Name: ptr("shop")}, Options{})
 	}, result},
-	{"delete vip 192.0.2.1:80/tcp {DryRun:false IfRevision:0 IfExists:true File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
-		return c.DeleteVip(ctx, "192.0.2.1:80/tcp", Options{IfExists: true})
+	{"delete vip 192.0.2.1:80/tcp {DryRun:false IfRevision:0 IfExists:true File: Alone:true Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+		return c.DeleteVip(ctx, "192.0.2.1:80/tcp", Options{IfExists: true, Alone: true})
 	}, result},
 	{"add real shop 10.0.0.1 0 {DryRun:false IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.AddReal(ctx, "shop", NewReal{Real: "10.0.0.1", RealSettings: RealSettings{Weight: ptr(0)}}, Options{})
@@ -252,6 +272,12 @@ var calls = []struct {
 	{"history", func(ctx context.Context, c *Client) (any, error) { return c.History(ctx) }, []Revision{{Revision: 41, Author: "0 root"}}},
 	{"file of revision 41", func(ctx context.Context, c *Client) (any, error) { return c.RevisionFile(ctx, 41) }, []byte("legs: # old\n")},
 	{"restart", func(ctx context.Context, c *Client) (any, error) { return c.Restart(ctx) }, result},
+	{"pair", func(ctx context.Context, c *Client) (any, error) { return c.Pair(ctx) }, Pair{Paired: true, Own: PairRouter{Name: "lb1"}}},
+	{"switchover {Force:true Why:an upgrade & more}", func(ctx context.Context, c *Client) (any, error) {
+		return c.Switchover(ctx, SwitchoverOptions{Force: true, Why: "an upgrade & more"})
+	}, Switchover{Active: "lb2"}},
+	{"hold", func(ctx context.Context, c *Client) (any, error) { return c.Hold(ctx) }, operated},
+	{"release", func(ctx context.Context, c *Client) (any, error) { return c.Release(ctx) }, operated},
 	{"export", func(ctx context.Context, c *Client) (any, error) { return c.Export(ctx) }, []byte("legs: # mine\n")},
 	{"flows {Vip:shop Real: Client:10.0.0.0/8 State:established}", func(ctx context.Context, c *Client) (any, error) {
 		return collect(c.Flows(ctx, FlowFilter{Vip: "shop", Client: "10.0.0.0/8", State: "established"}))
@@ -381,6 +407,7 @@ func TestRequestsThatAreNotUnderstood(t *testing.T) {
 		{"a negative one", "PUT", "/v1/config?ifRevision=-1", "", 422, "ifRevision"},
 		{"neither yes nor no", "DELETE", "/v1/vips/shop/reals/web1?dryRun=maybe", "", 422, "dryRun"},
 		{"unknown option", "DELETE", "/v1/vips/shop?dryrun=true", "", 422, "dryrun: it is not known"},
+		{"no answer to force", "POST", "/v1/pair/switchover?force=maybe", "", 422, "force"},
 		{"no number of an event", "GET", "/v1/events?since=-1", "", 422, "not understood"},
 		{"no answer to follow", "GET", "/v1/events?follow=maybe", "", 422, "not understood"},
 		{"no such path", "GET", "/v1/vip", "", 404, ""},

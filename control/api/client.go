@@ -214,6 +214,9 @@ func (o Options) query() url.Values {
 	if o.IfExists {
 		q.Set("ifExists", "true")
 	}
+	if o.Alone {
+		q.Set("alone", "true")
+	}
 	if o.IfRevision != 0 {
 		q.Set("ifRevision", strconv.Itoa(o.IfRevision))
 	}

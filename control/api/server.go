@@ -55,6 +55,8 @@ type Controller interface {
 	Export(ctx context.Context) ([]byte, error)
 	History(ctx context.Context) ([]Revision, error)
 	RevisionFile(ctx context.Context, revision int) ([]byte, error)
+
+	PairController
 }
 
 const maxBody = 16 << 20
@@ -139,6 +141,7 @@ func NewServer(c Controller, l net.Listener) *Server {
 	mux.HandleFunc("GET /v1/revisions/{revision}", file(s.revisionFile))
 	mux.HandleFunc("POST /v1/revisions/{revision}/rollback", answer(change(s.rollback)))
 	mux.HandleFunc("POST /v1/restart", answer(s.restart))
+	s.pairRoutes(mux)
 	server := &Server{listener: l, accepted: make(chan struct{}), endStreams: end}
 	server.Server = http.Server{
 		ConnContext:       withCaller,
@@ -218,6 +221,8 @@ func options(query url.Values) (o Options, err error) {
 			o.DryRun, err = strconv.ParseBool(value)
 		case "ifExists":
 			o.IfExists, err = strconv.ParseBool(value)
+		case "alone":
+			o.Alone, err = strconv.ParseBool(value)
 		case "ifRevision":
 			var revision uint64
 			revision, err = strconv.ParseUint(value, 10, 31)

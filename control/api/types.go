@@ -13,6 +13,9 @@ type Status struct {
 	Revision int    `json:"revision"`
 	// FileEdited: the configuration file is not what runs.
 	FileEdited bool `json:"fileEdited"`
+	// Router is this one's name in a pair, and Role active or standby; empty: it is alone.
+	Router string `json:"router,omitempty"`
+	Role   string `json:"role,omitempty"`
 	// Problems are reasons to look closer; none: all is well.
 	Problems []string `json:"problems"`
 	// Decisions of operators that stand: drains, and what is disabled.
@@ -265,6 +268,7 @@ type Revision struct {
 	SHA256   string    `json:"sha256"`
 	Parent   string    `json:"parent,omitempty"` // its SHA-256
 	Author   string    `json:"author"`           // "UID NAME", or file: somebody wrote into it
+	Router   string    `json:"router,omitempty"` // of a pair: where it was made
 	Time     time.Time `json:"time"`
 	What     string    `json:"what"`
 	// ConfirmBy: it is rolled back then unless it is confirmed.

@@ -39,6 +39,7 @@ func (p *Pair) review() {
 	f := p.ownFacts()
 	if f != p.facts {
 		p.tellFault(f)
+		p.seen.learned(p.facts, f)
 		p.facts = f
 		p.toldFacts.Store(&f)
 	}

@@ -102,6 +102,7 @@ type Pair struct {
 	peerAt    time.Time
 	linked    bool
 	same      bool // both have one configuration
+	seen      record
 
 	toldFacts atomic.Pointer[Facts] // for the goroutine that tells them
 	status    atomic.Pointer[replica.Status]

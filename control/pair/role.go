@@ -24,6 +24,7 @@ func (p *Pair) becomeActive(why string) {
 	p.active, p.decided, p.told = true, true, p.speaker.Snapshot().Announces
 	p.lead()
 	p.Events.Fail("add the addresses", p.Controller.SetActive(true))
+	p.seen.tookRole(roleActive, why, began)
 	p.announce()
 	p.Events.Info(event.PairActive, "this router has the addresses", zap.String("reason", why), zap.Duration("took", time.Since(began)))
 	p.fire("active", why)
@@ -32,6 +33,7 @@ func (p *Pair) becomeActive(why string) {
 
 // becomeStandby removes them. What still reaches this router is translated as before.
 func (p *Pair) becomeStandby(why string) {
+	began := time.Now()
 	p.active = false
 	for leg, addresses := range p.Controller.Moving() {
 		if leg != "" {
@@ -39,6 +41,7 @@ func (p *Pair) becomeStandby(why string) {
 		}
 	}
 	p.Events.Fail("remove the addresses", p.Controller.SetActive(false))
+	p.seen.tookRole(roleStandby, why, began)
 	p.lead()
 	p.Events.Info(event.PairStandby, "this router has given the addresses away", zap.String("reason", why))
 	p.fire("standby", why)
@@ -65,6 +68,7 @@ func (p *Pair) announce() {
 
 // takeAnnounced hears of neighbours.
 func (p *Pair) takeAnnounced(e announce.Event) {
+	p.seen.heard(e)
 	switch e.Kind {
 	case announce.Unanswered:
 		p.Events.Warn(event.NeighbourSilent, e.String(), zap.String("leg", e.Leg))
