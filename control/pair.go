@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"time"
 
@@ -37,6 +38,9 @@ func (c *Controller) openPair() error {
 		c.Loader.OpenLease()
 		return c.setRole(active)
 	}
+	// The thread that sends adverts waits for none of Go's processors, whatever the rest
+	// of the daemon does.
+	runtime.GOMAXPROCS(max(8, 2*runtime.NumCPU()))
 	var err error
 	c.pair, err = pair.Open(pair.Options{
 		Controller: inPair{c}, Config: c.config, KeyFile: cmp.Or(c.KeyFile, c.config.Pair.Sync.KeyFile), Version: c.Version, Loader: c.Loader, Events: c.events,

@@ -23,6 +23,7 @@ type Facts struct {
 	Fault    string      `json:"fault,omitempty"`
 	Hold     bool        `json:"hold,omitempty"`
 	Behind   string      `json:"behind,omitempty"` // what is missing to be in sync
+	Strays   string      `json:"strays,omitempty"` // who still sends to a standby
 	Revision revision.ID `json:"revision"`
 	// Advert is the priority of the advert that went out with it, nil: none did.
 	Advert   *uint8        `json:"advert,omitempty"`
@@ -58,7 +59,7 @@ func (p *Pair) tellFault(f Facts) {
 }
 
 func (p *Pair) ownFacts() Facts {
-	f := Facts{Role: roleStandby, Hold: p.Controller.Held(), Interval: p.conf.Advert}
+	f := Facts{Role: roleStandby, Strays: p.strays.text, Hold: p.Controller.Held(), Interval: p.conf.Advert}
 	if p.active {
 		f.Role = roleActive
 	}
@@ -171,6 +172,7 @@ func (p *Pair) takeFacts(body []byte) {
 	f.Advert = nil
 	p.post(func() {
 		changed := f != p.peer
+		p.tellStrays(p.peer, f)
 		p.peer, p.peerAt = f, time.Now()
 		if changed {
 			p.review()

@@ -93,6 +93,7 @@ type Pair struct {
 	decided   bool   // or are not; until then those of an earlier life stay
 	told      uint64 // Snapshot.Announces that were heeded
 	probing   bool
+	strays    strays
 	tried     time.Time               // the last handover that this router began
 	verifying map[string]bool         // legs whose neighbours a handover waits for; nil: it does not
 	failing   map[int]string          // gateways and scripts
@@ -271,6 +272,7 @@ func (p *Pair) tick() {
 			if second {
 				p.agreement.Again()
 				p.decide(true)
+				p.watchStrays(time.Now())
 			}
 		})
 	}

@@ -26,6 +26,7 @@ func (p *Pair) becomeActive(why string) {
 	p.Events.Fail("add the addresses", p.Controller.SetActive(true))
 	p.seen.tookRole(roleActive, why, began)
 	p.announce()
+	p.Loader.RenewReplicated()
 	p.Events.Info(event.PairActive, "this router has the addresses", zap.String("reason", why), zap.Duration("took", time.Since(began)))
 	p.fire("active", why)
 	p.review()
