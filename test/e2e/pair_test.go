@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -296,4 +297,69 @@ func lostNone(t *testing.T, streams []*lab.Stream) {
 			t.Error(err)
 		}
 	}
+}
+
+// A router that runs alone becomes one of a pair, and the other one joins: nothing is
+// lost meanwhile.
+func TestPairOfOne(t *testing.T) {
+	l := bareLab(t, lab.Options{Pair: true})
+	paired, err := os.ReadFile(l.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, _, _ := strings.Cut(string(paired), "routers:")
+	alone = strings.Replace(alone, "  hb:  {role: pair, interface: hb}\n", "", 1)
+	if err := os.WriteFile(l.Config(), []byte(alone), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= lab.Reals; n++ {
+		if err := errors.Join(l.StartNginx(n), l.Echo(n, 7)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	reals := ""
+	for n := 1; n <= lab.Reals; n++ {
+		reals += fmt.Sprintf(" --real %s", l.Real4(n))
+	}
+	for _, vip := range []string{lab.Vip4(0) + ":80", lab.Vip4(1) + ":7 --check tcp", lab.Vip4(1) + ":7/udp --check none"} {
+		lbctl(t, l, strings.Fields("add-vip "+vip+reals)...)
+	}
+	if err := l.WaitUp(lab.Vip4(1)+":7/tcp", lab.Reals); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, "the echo answers", func() error {
+		s, err := l.NewStream("tcp", netip.MustParseAddrPort(lab.Vip4(1)+":7"), time.Millisecond)
+		if err == nil {
+			err = s.Err()
+		}
+		return err
+	})
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+
+	_, vips, _ := strings.Cut(lbctl(t, l, "export"), "vips:")
+	both := string(paired) + "vips:" + vips
+	for _, r := range l.Routers() {
+		if err := os.WriteFile(r.Config(), []byte(both), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lbctl(t, l, "reload")
+	goOn(t, streams)
+	if err := l.Other.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	inSync(t, l)
+	awaitHolder(t, l, l.Router)
+	lostNone(t, streams)
+	lbctl(t, l, "del-vip", lab.Vip4(0)+":80") // from now on on both
+	settles(t, "lb2 has not the vip either", func() error {
+		out, err := l.Other.MustLbctl("vips")
+		if err == nil && strings.Contains(out, lab.Vip4(0)) {
+			err = errors.New("it has")
+		}
+		return err
+	})
 }
