@@ -290,5 +290,5 @@ func (c *Controller) run(file *config.File, changed scope) error {
 	if err := c.converge(old, changed); err != nil {
 		return err
 	}
-	return c.repair(old)
+	return c.followPair(old)
 }

@@ -62,7 +62,8 @@ type Controller struct {
 	broken      error             // why the file is not what runs
 	unconfirmed *time.Timer       // until the running revision is rolled back
 
-	pair     *pair.Pair // nil: this router is alone
+	pair     *pair.Pair  // nil: this router is alone
+	reopen   *time.Timer // until the pair is begun anew
 	role     role
 	queue    []change      // that are to be made
 	proposed *proposal     // is made on both routers
@@ -103,7 +104,7 @@ func New(o Options, loaded Loaded) *Controller {
 		said:  said{lostHops: map[netip.Addr]bool{}, repaired: map[string]time.Time{}},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
-		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), deadline: time.NewTimer(time.Hour),
+		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), reopen: stopped(), deadline: time.NewTimer(time.Hour),
 	}
 	c.metrics = metrics.NewServer(c)
 	var err error
@@ -112,6 +113,13 @@ func New(o Options, loaded Loaded) *Controller {
 	c.config = c.inForce(loaded.Config)
 	c.complain("the configuration file is not what runs", loaded.Broken)
 	return c
+}
+
+// stopped is a timer that does not run.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // Start makes the kernel as the configuration says: tables, sysctls, programs on the
@@ -214,6 +222,8 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.tellCapacity()
 			c.repairSysctls()
 			c.serveMetrics()
+		case <-c.reopen.C:
+			c.reopenPair()
 		case <-c.settle.C:
 			c.stopWaiting()
 		}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -44,9 +45,10 @@ func (c *Controller) openPair() error {
 	var err error
 	c.pair, err = pair.Open(pair.Options{
 		Controller: inPair{c}, Config: c.config, KeyFile: cmp.Or(c.KeyFile, c.config.Pair.Sync.KeyFile), Version: c.Version, Loader: c.Loader, Events: c.events,
-		Post: func(f func()) {
+		Post: func(ctx context.Context, f func()) {
 			select {
 			case c.requests <- f:
+			case <-ctx.Done():
 			case <-c.ended:
 			}
 		},
@@ -57,21 +59,39 @@ func (c *Controller) openPair() error {
 	return nil
 }
 
-// repair begins it anew where a change of the configuration is about it.
-func (c *Controller) repair(old *config.Config) error {
+// followPair brings this router's part up to a changed configuration.
+func (c *Controller) followPair(old *config.Config) error {
 	same := reflect.DeepEqual(old.Routers, c.config.Routers) && reflect.DeepEqual(old.Pair, c.config.Pair) &&
 		slices.Equal(old.Legs, c.config.Legs) && old.Self == c.config.Self
-	if same {
-		if c.pair != nil {
-			c.pair.Changed()
-		}
+	switch {
+	case c.pair == nil && same:
 		return nil
+	case c.pair == nil:
+		return c.openPair()
+	case same:
+		c.pair.Changed()
+		return nil
+	}
+	// Not here: it may be the pair that made the change, and waits for the other
+	// router's word.
+	c.reopen.Reset(0)
+	return nil
+}
+
+// reopenPair begins it anew, as the one that is active or not.
+func (c *Controller) reopenPair() {
+	if c.proposed != nil {
+		c.reopen.Reset(100 * time.Millisecond)
+		return
 	}
 	if c.pair != nil {
 		c.complain("end the pair", c.pair.Close())
 		c.pair = nil
 	}
-	return c.openPair()
+	if err := c.openPair(); err != nil {
+		c.complain("begin the pair anew; again in 5 s", err)
+		c.reopen.Reset(5 * time.Second)
+	}
 }
 
 func (c *Controller) setRole(r role) error {

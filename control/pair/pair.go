@@ -70,8 +70,9 @@ type Options struct {
 	Version    string
 	Loader     *loader.Loader
 	Events     *event.Log
-	// Post has a function run in the controller's goroutine, soon. It may wait.
-	Post func(func())
+	// Post has a function run in the controller's goroutine, soon. It waits for its turn,
+	// or until the context ends.
+	Post func(context.Context, func())
 }
 
 // A Pair is at work from Open to Close.
@@ -249,7 +250,7 @@ func forward[T any](p *Pair, from <-chan T, take func(T)) {
 
 // post is Post, but for a Pair that has ended meanwhile.
 func (p *Pair) post(f func()) {
-	p.Post(func() {
+	p.Post(p.ctx, func() {
 		if p.ctx.Err() == nil {
 			f()
 		}
@@ -278,6 +279,8 @@ func (p *Pair) tick() {
 	}
 }
 
+var errEnded = errors.New("the pair ends, or begins anew, on this router")
+
 // Foreign: the other router is no Tarpon; nothing but the election is shared with it.
 func (p *Pair) Foreign() bool { return p.conf.Foreign }
 
@@ -285,6 +288,7 @@ func (p *Pair) Foreign() bool { return p.conf.Foreign }
 // as if the process had been killed.
 func (p *Pair) Close() error {
 	p.end()
+	p.handover.Abandon(errEnded)
 	p.hooks.Close()
 	p.announcer.Close()
 	p.tracks.Close()
@@ -292,7 +296,7 @@ func (p *Pair) Close() error {
 	if p.speaker != nil {
 		err = p.speaker.Close()
 	}
-	// The goroutines may wait for the controller, who is here.
+	p.running.Wait()
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -362,4 +363,32 @@ func TestPairOfOne(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// A change of the pair itself begins it anew on both routers: the roles stay, and nothing
+// is lost.
+func TestPairChanges(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	inSync(t, l)
+	file := filepath.Join(l.Dir, "next.yaml")
+	next := strings.Replace(lbctl(t, l, "export"), "advert: 100ms", "advert: 150ms", 1)
+	if err := os.WriteFile(file, []byte(next), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lbctl(t, l, "apply", "-f", file)
+	settles(t, "lb2 has it", func() error {
+		out, err := l.Other.MustLbctl("export")
+		if err == nil && out != next {
+			err = errors.New("it has not")
+		}
+		return err
+	})
+	settles(t, "they are connected again", func() error { return connected(l) })
+	inSync(t, l)
+	awaitHolder(t, l, l.Router)
+	lbctl(t, l, "del-vip", lab.Vip4(0)+":80") // changes go on being taken
+	goOn(t, streams)
+	lostNone(t, streams)
 }

@@ -270,6 +270,13 @@ func (h *Handover) giveUpWaiting() {
 	h.end(fmt.Errorf("%s took the service and is not heard", h.peer))
 }
 
+// Abandon ends what is under way, wherever it is: this router's part in the pair ends.
+func (h *Handover) Abandon(why error) {
+	if h.state != idle {
+		h.end(why)
+	}
+}
+
 // Down: the link to the other router is down. What is in the balance is decided by
 // the deadline, and by who is heard.
 func (h *Handover) Down() {
