@@ -44,10 +44,22 @@ type Config struct {
 	// Settle is how long the legs must have had carrier before the first takeover.
 	Settle     time.Duration
 	Peer       PeerKind
+	Fence      *Fence   // nil: a peer that is silent is believed dead
 	Checksum   Checksum // of version 3 over IPv4, sending
 	V2Password string   // of version 2, up to 8 bytes; empty: none
 	// Advertise are the addresses in adverts; those of a link's family go there.
 	Advertise []netip.Addr
+}
+
+// A Fence is the means to make sure that a silent peer does nothing any more.
+type Fence struct {
+	// Delay comes first. On one of the two routers it is longer than a shot takes, or
+	// both could be shot at once.
+	Delay time.Duration
+	// Proceed takes over from a peer that could not be fenced.
+	Proceed bool
+	// Require takes over from no peer that was not: nor from one that was never heard.
+	Require bool
 }
 
 // A Link is one way to the peer, of one family.
@@ -71,6 +83,7 @@ func (c *Config) Validate() error {
 	wrong(len(c.Links) == 0, "no heartbeat link")
 	wrong(c.Peer == Foreign && len(c.Links) > 1, "%d heartbeat links: a foreign peer has exactly one, of one family", len(c.Links))
 	wrong(c.PreemptDelay < 0 || c.PreemptDelay > 0 && !c.Preempt, "a preempt delay of %s without preempt", c.PreemptDelay)
+	wrong(c.Fence != nil && c.Fence.Delay < 0, "a fence's delay below 0")
 	wrong(c.Settle < 0, "settle: %s", c.Settle)
 	wrong(len(c.V2Password) > passwordSize, "the password of version 2 has %d bytes: it has up to %d", len(c.V2Password), passwordSize)
 	wrong(c.V2Password != "" && c.Version != 2, "a password of version 2 in version %d", c.Version)

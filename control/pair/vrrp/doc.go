@@ -21,6 +21,7 @@
 //   - Probe: probe the floating addresses twice (RFC 5227, NS), then call Probed. Until
 //     then this router stays standby. So it is at the first takeover after a boot, and
 //     after it was stopped for a while: an answer means that somebody is active unheard.
+//   - Fence: fence the peer, then call Fenced. Until then this router stays standby.
 //   - HandOver: do the planned switchover. Retries, with a pause, are the controller's.
 //     Kept says why it is not wanted though something speaks for it.
 //
@@ -36,6 +37,13 @@
 // SIGTERM is Yield with a goodbye when the peer can take over, and Close. Close alone is
 // like kill -9. To change the configuration, or when an interface came back with another
 // index: Close, and Run with the lease of the last snapshot.
+//
+// # Fencing
+//
+// With Config.Fence, who is about to take over from silence has the peer fenced before,
+// unless its last word over a TLS link that lives was that it is a standby (Rests), or it
+// was never heard since this router's boot. Agreement (Take), a goodbye and a hold fence
+// nobody. Start.Heard is Snapshot.Heard of earlier lives, kept until the next boot.
 //
 // # The lease
 //

@@ -137,6 +137,8 @@ func (m *Machine) tellSuspect(now Instant) {
 // obey is the heart: RFC 9568 sections 6.4.2 and 6.4.3.
 func (m *Machine) obey(now Instant, priority uint8, interval time.Duration, beats bool, who string) {
 	m.heard = now
+	m.met()
+	m.spoke = priority > 0
 	if m.state.Role == Standby {
 		m.obeyAsStandby(now, priority, interval, beats, who)
 		return
@@ -164,7 +166,7 @@ func (m *Machine) obey(now Instant, priority uint8, interval time.Duration, beat
 func (m *Machine) obeyAsStandby(now Instant, priority uint8, interval time.Duration, beats bool, who string) {
 	if priority == 0 {
 		m.due, m.goodbye = min(m.due, now+m.skew()), true
-		m.state.Probe = false
+		m.state.Probe, m.state.Fence = false, false
 		return
 	}
 	if beats {
@@ -226,6 +228,7 @@ func (m *Machine) answer(now Instant, who string) {
 // wait gives the active router another Active_Down_Interval.
 func (m *Machine) wait(now Instant, why string) {
 	m.due, m.silent = now+m.activeDown(), false
-	m.state.Probe = false
+	m.state.Probe, m.state.Fence = false, false
+	m.fencing, m.unfenced, m.shot = 0, false, ""
 	m.state.Why = why
 }

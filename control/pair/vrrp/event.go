@@ -18,6 +18,8 @@ const (
 	SplitBrain           Kind = "split_brain"   // two were active
 	GateClosed           Kind = "gate_closed"   // for a minute now
 	ProbeAnswered        Kind = "address_taken" // somebody has a floating address
+	Fenced               Kind = "fenced"        // the peer, before a takeover
+	FenceFailed          Kind = "fence_failed"
 	Conflict             Kind = "vrrp_conflict" // our VRID in a stranger's mouth
 	Forged               Kind = "vrrp_forged"   // what the peer did not say
 	NotSent              Kind = "vrrp_not_sent"

@@ -67,7 +67,9 @@ type Start struct {
 	Lease Instant
 	// Settled: this router was up before, since its boot.
 	Settled bool
-	Facts   Facts
+	// Heard: the peer was, since then.
+	Heard bool
+	Facts Facts
 }
 
 // Heard is an advert with our VRID, as it came in.
@@ -109,6 +111,12 @@ type Machine struct {
 	awake       Instant // the last input
 	away        Instant // when this router woke up after others may have acted; 0: never
 	silent      bool    // nobody answered the probe
+	spoke       bool    // the peer's last word was that of an active router
+	rested      Instant // when it was last that of a standby
+	fencing     Instant // since when the peer is to be fenced; 0: it is not
+	fenced      bool    // it was, and has not been heard since
+	unfenced    bool    // it could not be, and we go on
+	shot        string  // the same in words
 	goodbye     bool    // the peer said that it leaves
 	losing      bool    // the peer's adverts lose to ours
 	losingSince Instant
@@ -143,6 +151,11 @@ type State struct {
 	// Probe: the floating addresses are to be probed (RFC 5227), and Probed be told
 	// the result. Asked for once; withdrawn if an advert is heard.
 	Probe bool
+	// Fence: the peer is to be fenced, and Fenced be told the result. Asked for once;
+	// withdrawn if the peer is heard.
+	Fence bool
+	// Heard: the peer was, since this router's boot.
+	Heard bool
 	// HandOver: the planned switchover is to be done now. Kept says why it is not,
 	// where something speaks for it.
 	HandOver bool
@@ -175,7 +188,7 @@ type Counters struct {
 // may make it active.
 func New(c Config, start Start, now Instant) *Machine {
 	m := &Machine{c: c, interval: c.Advert, heard: now, awake: now, first: !start.Settled, told: map[string]Instant{}}
-	m.state = State{Since: now, Why: "just started", Lease: start.Lease, Links: make([]LinkState, len(c.Links))}
+	m.state = State{Heard: start.Heard, Since: now, Why: "just started", Lease: start.Lease, Links: make([]LinkState, len(c.Links))}
 	m.setFacts(now, start.Facts)
 	m.claim = start.Lease > now && !m.unfitAlone()
 	m.due = now + m.activeDown()
@@ -196,7 +209,7 @@ func (m *Machine) Next() Instant {
 	case m.state.Role == Active:
 	case m.claim:
 		return 0
-	case m.state.Probe:
+	case m.state.Probe || m.state.Fence:
 		next = m.awake + m.interval
 	default: // to know that it is awake
 		next = min(next, m.awake+m.interval)
@@ -232,7 +245,7 @@ func (m *Machine) Expired(now Instant) Output {
 		m.takeOver(now, "held the lease at the start")
 	default:
 		m.dropClaim()
-		if now >= m.due && !m.state.Probe {
+		if now >= m.due && !m.state.Probe && !m.state.Fence {
 			m.outOfPatience(now)
 		}
 	}
@@ -283,6 +296,13 @@ func (m *Machine) setFacts(now Instant, f Facts) {
 	}
 	if m.facts.Peer.Linked || f.Peer.Linked {
 		m.heard = now
+	}
+	if f.Peer.Linked && !m.facts.Peer.Linked {
+		m.met()
+		m.spoke = false // it may be another life of it
+	}
+	if f.Hold && m.state.Fence {
+		m.wait(now, "held")
 	}
 	m.facts = f
 	m.state.Priority = m.advertised()

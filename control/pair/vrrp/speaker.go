@@ -161,6 +161,14 @@ func (s *Speaker) Probed(who string) {
 	s.ask(func(now Instant) Output { return s.m.Probed(now, who) })
 }
 
+// Rests is told each time the peer says over the TLS link that it is a standby.
+func (s *Speaker) Rests() { s.ask(s.m.Rests) }
+
+// Fenced answers Snapshot.Fence. Nil: the peer does nothing any more.
+func (s *Speaker) Fenced(err error) {
+	s.ask(func(now Instant) Output { return s.m.Fenced(now, err) })
+}
+
 // Take makes this router active, by agreement with the peer. It returns when it is: an
 // advert is out, the lease written.
 func (s *Speaker) Take(why string) {
@@ -254,11 +262,14 @@ func (s *Speaker) turn() {
 // A level is what the controller acts on.
 type level struct {
 	term, announces uint64
-	probe, handOver bool
+	probe, fence    bool
+	heard, handOver bool
 	kept            string
 }
 
-func (s *State) level() level { return level{s.Term, s.Announces, s.Probe, s.HandOver, s.Kept} }
+func (s *State) level() level {
+	return level{s.Term, s.Announces, s.Probe, s.Fence, s.Heard, s.HandOver, s.Kept}
+}
 
 // listen reads what has arrived, of all links in the order of arrival: a goodbye on one
 // link is not to be taken back by an older advert on another.

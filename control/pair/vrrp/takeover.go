@@ -1,6 +1,9 @@
 package vrrp
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Reasons of takeovers that nobody could prepare.
 const (
@@ -29,11 +32,17 @@ func (m *Machine) outOfPatience(now Instant) {
 		}
 	case m.losing && now-m.heard < m.activeDown(): // it is there, and was ignored
 		m.takeOver(now, "preempts a lower priority")
-	case (m.first || m.away != 0) && !m.silent:
+	case m.mayRest(now):
+		m.state.Why, m.due = "asks the peer whether it is a standby", now+m.c.Advert
+	case m.mayBeActive():
+		m.fence(now)
+	case m.c.Fence != nil && m.c.Fence.Require && !m.state.Heard:
+		m.wait(now, "the peer was never heard: it cannot be fenced, which is required")
+	case (m.first || m.away != 0) && !m.silent && !m.fenced:
 		m.state.Why = "asks whether somebody has the floating addresses"
 		m.state.Probe = true
 	default:
-		m.takeOver(now, bySilence)
+		m.takeOver(now, bySilence+m.shot)
 	}
 }
 
@@ -51,7 +60,7 @@ func (m *Machine) takeOver(now Instant, why string) {
 	m.state.Announces++
 	m.send(m.advertised())
 	m.tell(now, Event{Kind: BecameActive, Message: "active: " + why})
-	if behind := m.facts.Peer.Behind; (why == byGoodbye || why == bySilence) && m.c.Peer == Tarpon && behind != "" {
+	if behind := m.facts.Peer.Behind; (why == byGoodbye || strings.HasPrefix(why, bySilence)) && m.c.Peer == Tarpon && behind != "" {
 		m.tell(now, Event{Kind: TakeoverWithoutFlows, Message: "took over without all flows: " + behind})
 	}
 	m.review(now)
@@ -69,7 +78,8 @@ func (m *Machine) become(now Instant, role Role, why string) {
 	s := &m.state
 	s.Role, s.Since, s.Why = role, now, why
 	s.Term++
-	s.Probe, s.HandOver, s.Kept = false, false, ""
+	s.Probe, s.Fence, s.HandOver, s.Kept = false, false, false, ""
+	m.fencing, m.unfenced, m.shot = 0, false, ""
 	m.claim, m.goodbye, m.losing, m.silent = false, false, false, false
 	m.handOverSince, m.reviewAt, m.closedTold, m.faultTold = 0, 0, false, false
 	m.graceEnd, m.answered, m.reminded = 0, 0, 0

@@ -22,8 +22,15 @@ type world struct {
 	loss    float64
 	packets []packet
 	log     []string
+	shots   int
+	later   []later
 	// overlap is the first time that both kernels answered for the addresses.
 	overlap Instant
+}
+
+type later struct {
+	at Instant
+	do func()
 }
 
 type packet struct {
@@ -43,6 +50,7 @@ type node struct {
 	frozen bool
 	lease  Instant
 	waits  []packet // in the sockets
+	aims   bool     // a fence is under way
 	moved  Instant  // when it was started or thawed last
 }
 
@@ -122,6 +130,9 @@ func (w *world) tell() {
 			if n.facts.Peer.Linked {
 				n.facts.Peer.Priority = peer.m.advertised()
 				n.facts.Peer.Fault = peer.facts.Fault != ""
+				if !peer.active() {
+					w.do(i, n.m.Rests(w.now))
+				}
 			}
 		}
 		w.do(i, n.m.SetFacts(w.now, n.facts))
@@ -191,6 +202,14 @@ func (w *world) run(until Instant) {
 				}
 			}
 		}
+		for i, l := range w.later {
+			if l.at <= next {
+				next, what = l.at, func() {
+					w.later = slices.Delete(w.later, i, i+1)
+					l.do()
+				}
+			}
+		}
 		w.now = next
 		if what == nil {
 			return
@@ -219,6 +238,10 @@ func (w *world) expire(i int) {
 			who = "the other kernel answers"
 		}
 		w.do(i, n.m.Probed(w.now, who))
+	}
+	if s.Fence && !n.aims {
+		n.aims = true
+		w.shoot(i)
 	}
 	if peer := w.nodes[1-i]; s.HandOver && peer.m != nil && peer.up() && w.linked() {
 		w.logf("%d: hands over", i)
