@@ -44,7 +44,7 @@ func (c *Controller) openPair() error {
 	runtime.GOMAXPROCS(max(8, 2*runtime.NumCPU()))
 	var err error
 	c.pair, err = pair.Open(pair.Options{
-		Controller: inPair{c}, Config: c.config, KeyFile: cmp.Or(c.KeyFile, c.config.Pair.Sync.KeyFile), Version: c.Version, Loader: c.Loader, Events: c.events,
+		Controller: inPair{c}, Config: c.config, KeyFile: cmp.Or(c.KeyFile, c.config.Pair.Sync.KeyFile), RunDir: c.RunDir, Version: c.Version, Loader: c.Loader, Events: c.events,
 		Post: func(ctx context.Context, f func()) {
 			select {
 			case c.requests <- f:

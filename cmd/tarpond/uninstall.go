@@ -8,6 +8,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control"
 	"github.com/tarpon-lb/tarpon/control/host"
+	"github.com/tarpon-lb/tarpon/control/pair"
 	"github.com/tarpon-lb/tarpon/loader"
 	"github.com/urfave/cli/v2"
 )
@@ -66,7 +67,7 @@ func uninstall(out io.Writer, bpffs, runDir string) error {
 // included. The record of what was made went with what it names.
 func removeRunFiles(runDir string) error {
 	for _, pattern := range []string{
-		filepath.Base(socketIn("")), control.NotesFile, "." + control.NotesFile + ".*", control.ZeroFile, "." + control.ZeroFile + ".*", host.MadeFile + ".new",
+		filepath.Base(socketIn("")), control.NotesFile, "." + control.NotesFile + ".*", control.ZeroFile, pair.HeardFile, "." + control.ZeroFile + ".*", host.MadeFile + ".new",
 	} {
 		paths, err := filepath.Glob(filepath.Join(runDir, pattern))
 		if err != nil {

@@ -168,6 +168,8 @@ func (p *Pair) takeFacts(body []byte) {
 	}
 	if f.Advert != nil {
 		p.speaker.Said(*f.Advert, f.Interval)
+	} else if f.Role == roleStandby {
+		p.speaker.Rests()
 	}
 	f.Advert = nil
 	p.post(func() {

@@ -67,6 +67,7 @@ type Options struct {
 	Controller Controller
 	Config     *config.Config // of a pair, found valid on this machine
 	KeyFile    string
+	RunDir     string // emptied by a boot
 	Version    string
 	Loader     *loader.Loader
 	Events     *event.Log
@@ -95,6 +96,8 @@ type Pair struct {
 	told      uint64 // Snapshot.Announces that were heeded
 	probing   bool
 	strays    strays
+	fencing   bool
+	heard     bool                    // the peer, since our boot
 	tried     time.Time               // the last handover that this router began
 	verifying map[string]bool         // legs whose neighbours a handover waits for; nil: it does not
 	failing   map[int]string          // gateways and scripts
@@ -138,6 +141,7 @@ func Open(o Options) (*Pair, error) {
 	p.handover = handover.New(side.Peer.Name, handoverRouter{p})
 	p.hooks = program.NewHooks(p.hookEnded)
 	p.tracks = healthcheck.NewSet[int]()
+	p.heard = p.wasHeard()
 	p.announcer = announce.New(announce.Options{
 		Repeat: p.conf.Announce.Repeat, Refresh: p.conf.Announce.Refresh, Verify: p.conf.Announce.Verify,
 	})
@@ -159,7 +163,7 @@ func (p *Pair) openSpeaker(lease loader.Lease) error {
 	c := vrrp.Config{
 		VRID: uint8(p.conf.VRID), Version: uint8(p.conf.Version), Advert: p.conf.Advert,
 		Priority: uint8(p.side.Own.Priority), Preempt: p.conf.Preempt, PreemptDelay: p.conf.PreemptDelay,
-		Settle: p.conf.Settle, V2Password: p.conf.V2Password, Advertise: p.conf.Advertise,
+		Settle: p.conf.Settle, Fence: p.fenceRules(), V2Password: p.conf.V2Password, Advertise: p.conf.Advertise,
 	}
 	if p.conf.Multicast {
 		c.Transport = vrrp.Multicast
@@ -173,7 +177,7 @@ func (p *Pair) openSpeaker(lease loader.Lease) error {
 	for _, l := range p.side.Links {
 		c.Links = append(c.Links, vrrp.Link{Interface: l.Interface, Own: l.Own, Peer: l.Peer})
 	}
-	start := vrrp.Start{Settled: lease != loader.LeaseUnset, Facts: p.vrrpFacts()}
+	start := vrrp.Start{Settled: lease != loader.LeaseUnset, Heard: p.heard, Facts: p.vrrpFacts()}
 	if start.Settled {
 		start.Lease = vrrp.Instant(lease)
 	} else {
@@ -324,6 +328,12 @@ func (p *Pair) look() {
 	}
 	if s.Probe && !p.probing {
 		p.probe()
+	}
+	if s.Fence && !p.fencing {
+		p.fence()
+	}
+	if s.Heard && !p.heard {
+		p.keepHeard()
 	}
 	if s.HandOver && !p.handover.Busy() && time.Since(p.tried) > 5*time.Second {
 		p.giveAway(s)

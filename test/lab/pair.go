@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The lab of a pair. Every wire ends at a switch that learns MACs:
@@ -109,13 +110,23 @@ func (r *Router) Off() bool { return r.off }
 func (r *Router) PowerOn() error {
 	err := errors.Join(r.unmount(), r.forgetRun(), r.makeDirs())
 	for _, leg := range pairLegs {
-		err = errors.Join(err, r.dropAddresses(leg), r.Plug(leg))
+		err = errors.Join(err, r.dropAddresses(leg), r.Plug(leg), r.awaitNoProgram(leg))
 	}
 	if err != nil {
 		return err
 	}
 	r.off = false
 	return r.StartDaemon()
+}
+
+// awaitNoProgram waits until the kernel has let go of what was pinned: it takes its time.
+func (r *Router) awaitNoProgram(leg string) error {
+	return Wait(20*time.Second, func() error {
+		if out, err := r.lab.Run(r.Host, "ip", "link", "show", "dev", leg); err != nil || strings.Contains(out, "xdp") {
+			return fmt.Errorf("still there: %s (%w)", out, err)
+		}
+		return nil
+	})
 }
 
 // pairConfiguration is the same on both routers.
