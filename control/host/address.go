@@ -60,10 +60,15 @@ func planAddresses(want []Address, have []haveAddress, index map[string]int, our
 	}
 	removed := map[madeAddressKey]bool{}
 	for _, h := range have {
-		key := madeAddressKey{h.index, h.prefix}
-		if ours(h.index, h.prefix) && !wanted[key] {
+		key, a := madeAddressKey{h.index, h.prefix}, Address{names[h.index], h.prefix}
+		if !ours(h.index, h.prefix) {
+			continue
+		}
+		// Its flags are another's once an own address has come, or gone: it is made anew.
+		isAsPlanned := (planAddress(a, h.index, have, ours).flags^h.flags)&unix.IFA_F_NOPREFIXROUTE == 0
+		if !wanted[key] || !isAsPlanned {
 			removed[key] = true
-			plan.remove = append(plan.remove, Address{names[h.index], h.prefix})
+			plan.remove = append(plan.remove, a)
 		}
 	}
 	holders := holders(have, removed)

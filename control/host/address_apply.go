@@ -22,9 +22,9 @@ type Addresses struct {
 
 // SetAddresses makes the wanted addresses be there and removes those that we
 // made and that are wanted no longer. An address that was there before stays
-// as it is, whatever its prefix. Each is recorded before it is made. It goes on
-// after an error and returns them joined; an error that is ErrNoInterface
-// names an interface that does not exist.
+// as it is, whatever its prefix; one on an interface that does not exist is left
+// out. Each is recorded before it is made. It goes on after an error and returns
+// them joined.
 func (h *Host) SetAddresses(want []Address) (Addresses, error) {
 	h.apply.Lock()
 	defer h.apply.Unlock()
@@ -47,10 +47,10 @@ func (h *Host) SetAddresses(want []Address) (Addresses, error) {
 	for _, i := range interfaces {
 		index[i.Name] = i.Index
 	}
-	errs := missingInterfaces(want, index, interfaces)
 	plan := planAddresses(want, have, index, h.made.hasAddress)
 
 	result := Addresses{Foreign: plan.foreign}
+	var errs []error
 	var gone []MadeAddress // their records go last
 	for _, a := range plan.remove {
 		if err := h.removeAddress(a, index[a.Interface], have); err != nil {
@@ -90,16 +90,6 @@ func (h *Host) addAddresses(list []plannedAddress, index map[string]int) (added 
 		added = append(added, a.Address)
 	}
 	return added, errors.Join(append(errs, h.made.dropAddresses(failed...))...)
-}
-
-func missingInterfaces(want []Address, index map[string]int, interfaces []Interface) []error {
-	var errs []error
-	for _, a := range want {
-		if index[a.Interface] == 0 {
-			errs = append(errs, fmt.Errorf("add address %s: %w", a, noInterface(a.Interface, interfaces)))
-		}
-	}
-	return errs
 }
 
 func (h *Host) addAddress(a plannedAddress, index int) error {

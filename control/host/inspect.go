@@ -25,7 +25,7 @@ func (h *Host) OffloadsOn(index int, offloads ...string) (on []string, err error
 // would change.
 func (h *Host) SysctlFaults(legs []string, oneArmed bool) (list []SysctlChange, err error) {
 	for _, w := range wishes(legs, oneArmed) {
-		if w.ipv6 && !h.sysctls.exists(filepath.Dir(w.path)) {
+		if !h.sysctls.exists(filepath.Dir(w.path)) {
 			continue
 		}
 		value, err := h.sysctls.read(w.path)

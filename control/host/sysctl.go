@@ -79,7 +79,8 @@ func wishes(legs []string, oneArmed bool) []wish {
 // SetSysctls sets what the interfaces of the legs need, records the old values
 // and puts back those of interfaces that are legs no longer. A second call with
 // the same legs repairs what somebody changed; without a difference it does
-// nothing. It goes on after an error, and returns them joined.
+// nothing. An interface that does not exist has none. It goes on after an error,
+// and returns them joined.
 func (h *Host) SetSysctls(legs []string, oneArmed bool) (Sysctls, error) {
 	h.apply.Lock()
 	defer h.apply.Unlock()
@@ -92,6 +93,9 @@ func (h *Host) SetSysctls(legs []string, oneArmed bool) (Sysctls, error) {
 	withoutIPv6 := map[string]bool{}
 	for _, w := range wishes(legs, oneArmed) {
 		wanted[w.path] = true
+		if w.leg != "" && index[w.leg] == 0 {
+			continue
+		}
 		if w.ipv6 && !h.sysctls.exists(filepath.Dir(w.path)) {
 			if !withoutIPv6[w.leg] && h.sysctls.exists("net/ipv4/conf/"+w.leg) {
 				result.Notes = append(result.Notes, fmt.Sprintf("IPv6 is off on %s: its IPv6 sysctls are left alone", w.leg))
@@ -119,9 +123,6 @@ func (h *Host) SetSysctls(legs []string, oneArmed bool) (Sysctls, error) {
 // setSysctl records the old value, then writes the new one.
 func (h *Host) setSysctl(w wish, index int, result *Sysctls) error {
 	old, err := h.sysctls.read(w.path)
-	if errors.Is(err, fs.ErrNotExist) && w.leg != "" && index == 0 {
-		return fmt.Errorf("set sysctl %s: there is no interface %s", dotted(w.path), w.leg)
-	}
 	if err != nil {
 		return fmt.Errorf("read sysctl %s: %w", dotted(w.path), err)
 	}

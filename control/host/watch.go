@@ -28,12 +28,15 @@ type Change struct {
 	// Lost lists wanted addresses that were there and are gone: SetAddresses
 	// adds them again.
 	Lost []Address
+	// Own: this machine's other addresses have changed. How SetAddresses makes the
+	// wanted ones follows from them.
+	Own bool
 	// Notes are for the log and for events; each is told once.
 	Notes []string
 }
 
 func (c Change) empty() bool {
-	return len(c.NextHops)+len(c.Defaults)+len(c.Legs)+len(c.Lost)+len(c.Notes) == 0
+	return len(c.NextHops)+len(c.Defaults)+len(c.Legs)+len(c.Lost)+len(c.Notes) == 0 && !c.Own
 }
 
 // Times of a Watcher.
@@ -67,6 +70,7 @@ type Watcher struct {
 	defaults map[int]DefaultRoute     // as told
 	paths    map[netip.Addr]knownPath // of every wanted real
 	present  map[Address]bool         // wanted addresses that have been seen
+	others   map[Address]bool         // addresses that are not wanted; nil: not listed yet
 	filter   *routeFilter
 	// dependents lists the reals by the neighbour that they are reached by.
 	dependents map[neighbourKey][]netip.Addr

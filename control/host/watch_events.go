@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -223,11 +224,13 @@ func (w *Watcher) listAddresses() error {
 	for _, a := range w.host.wantedAddresses() {
 		if there[a] {
 			present[a] = true
+			delete(there, a)
 		} else if w.present[a] && !slices.Contains(w.pending.Lost, a) {
 			w.pending.Lost = append(w.pending.Lost, a)
 		}
 	}
-	w.present = present
+	w.pending.Own = w.pending.Own || w.others != nil && !maps.Equal(there, w.others)
+	w.present, w.others = present, there
 	return nil
 }
 

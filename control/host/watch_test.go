@@ -46,6 +46,7 @@ func (t *told) await(what string, holds func() bool) {
 			maps.Copy(t.Defaults, change.Defaults)
 			maps.Copy(t.Legs, change.Legs)
 			t.Lost = append(t.Lost, change.Lost...)
+			t.Own = t.Own || change.Own
 			t.Notes = append(t.Notes, change.Notes...)
 		case <-timeout:
 			t.Fatalf("%s: not told; told was %+v", what, t.Change)
@@ -113,6 +114,11 @@ func TestWatchAddresses(t *testing.T) {
 	setAddresses(t, h, vip, on("lan", "10.0.0.254/24"))
 	w.Want([]string{"wan", "lan"}, []netip.Addr{addr("10.0.0.11")})
 	told.await("at first", func() bool { return len(told.NextHops) == 1 })
+	if told.Own {
+		t.Error("an own address has changed")
+	}
+	run(t, "ip addr add 192.0.2.2/24 dev wan")
+	told.await("an own address", func() bool { return told.Own })
 	setAddresses(t, h, vip) // what we remove is not lost
 	run(t, "ip addr del 192.0.2.100/32 dev wan")
 	told.await("an address that somebody deletes", func() bool { return len(told.Lost) > 0 })
