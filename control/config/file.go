@@ -18,7 +18,7 @@ import (
 // what counts; that both ways lead to the same is a property that is tested.
 type File struct {
 	Data   []byte
-	Config *Config // every vip has its leg
+	Config *Config // every vip has its leg, see ValidateHost
 	read   *Config // as Parse reads it
 }
 
@@ -33,6 +33,15 @@ func Open(name string, data []byte, facts Facts) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// On is the same file on a machine that has become another.
+func (f *File) On(name string, facts Facts) (*File, error) {
+	placed, err := ValidateHost(name, f.read, facts)
+	if err != nil {
+		return nil, err
+	}
+	return &File{Data: f.Data, Config: placed, read: f.read}, nil
 }
 
 // Edit changes one vip, named as the edit names it, or adds one. The edit is one of

@@ -208,3 +208,37 @@ func BenchmarkTenVips(b *testing.B) {
 		})
 	}
 }
+
+// A vip in the network of an interface that is awaited has its leg when that has come.
+func TestAwaitedInterface(t *testing.T) {
+	absent := Facts{Interfaces: testFacts.Interfaces[1:], Awaits: func(string) bool { return true }}
+	f, err := Open("f", []byte("legs:\n  wan: {role: outside, interface: eth0}\n  lan: {role: inside, interface: eth1}\n"+
+		"vips:\n  - {vip: 192.0.2.10:80, reals: [10.0.0.20]}\n  - {vip: 192.0.2.10:81, reals: [10.0.0.20]}\n  - {vip: 198.51.100.1:80, leg: none, reals: [10.0.0.20]}\n"), absent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	legs := func(f *File) (legs []string) {
+		for _, vip := range f.Config.Vips {
+			legs = append(legs, vip.Leg)
+		}
+		return legs
+	}
+	if got := legs(f); !slices.Equal(got, []string{"", "", LegNone}) {
+		t.Errorf("before: %q", got)
+	}
+	if _, err := f.On("f", Facts{Interfaces: absent.Interfaces}); err == nil || !strings.Contains(err.Error(), "there is no interface eth0") {
+		t.Errorf("not awaited: %v", err)
+	}
+	known := absent
+	known.LegOf = func(addr netip.Addr) string { return map[string]string{"192.0.2.10": "wan"}[addr.String()] }
+	if had, err := f.On("f", known); err != nil || !slices.Equal(legs(had), []string{"wan", "wan", LegNone}) {
+		t.Errorf("of an interface that went: %v", err)
+	}
+	placed, err := f.On("f", testFacts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := legs(placed); !slices.Equal(got, []string{"wan", "wan", LegNone}) {
+		t.Errorf("after: %q", got)
+	}
+}

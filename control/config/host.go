@@ -20,6 +20,12 @@ type Facts struct {
 	KeyFile  string // instead of pair.sync.key_file; empty: that
 	Router   string // which one of a pair it is said to be (tarpond --router); empty: not
 	Files    fs.FS  // from /; nil: not looked at
+	// Awaits says of an interface that is not there whether it may come; nil: none may.
+	Awaits func(name string) bool
+	// LegOf is the leg that an address has had until now, empty: none. It has it still
+	// where no network says another: they go with an interface, or when that is down.
+	// Nil: no address has one.
+	LegOf func(netip.Addr) string
 }
 
 // An Interface is one of a machine.
@@ -61,6 +67,12 @@ func newMachine(facts Facts) machine {
 	return m
 }
 
+// awaits says whether an interface is missing for now.
+func (m machine) awaits(name string) bool {
+	_, here := m.interfaces[name]
+	return !here && m.Awaits != nil && m.Awaits(name)
+}
+
 // isGateway says whether an address of an interface is a default gateway's there.
 func (m machine) isGateway(addr netip.Addr, name string) bool {
 	if addr.Is6() && addr.IsLinkLocalUnicast() {
@@ -72,7 +84,8 @@ func (m machine) isGateway(addr netip.Addr, name string) bool {
 // ValidateHost finds what of a configuration cannot be on a machine. The result is
 // a copy in which every vip has its leg, that of its address's network if the file
 // names none; of a pair it says which router this is, and the legs have its
-// interfaces. The error is an *Errors.
+// interfaces. While an interface is awaited whose networks these may be, a vip can be
+// without a leg. The error is an *Errors.
 func ValidateHost(file string, c *Config, facts Facts) (*Config, error) {
 	r := &report{places: c.places}
 	placed := r.validateHost(c, facts)
@@ -138,7 +151,11 @@ func (r *report) hostLeg(leg Leg, path string, m machine) {
 		return
 	}
 	i, ok := m.interfaces[leg.Interface]
-	if !ok {
+	switch {
+	case ok:
+	case m.awaits(leg.Interface):
+		return
+	default:
 		known := []string{}
 		for _, i := range m.Interfaces {
 			if i.Name != "lo" {
@@ -232,7 +249,7 @@ func (r *report) place(path string, vip *Vip, c *Config, m machine) {
 		return
 	}
 	var found, candidates, outside []string
-	missing := false // an interface: that was told
+	missing := false // an interface: that was told, or it is awaited
 	for _, leg := range c.Legs {
 		if leg.Role&loader.Outside == 0 {
 			continue
@@ -257,9 +274,15 @@ func (r *report) place(path string, vip *Vip, c *Config, m machine) {
 	fail := func(remedy, what string) {
 		r.failAt(r.places[path+".vip"], path, remedy, "%s is in %s%s", vip.Endpoint.Addr(), what, names)
 	}
-	switch {
+	before := ""
+	if m.LegOf != nil && len(found) == 0 {
+		before = m.LegOf(vip.Endpoint.Addr())
+	}
+	switch _, known := c.Leg(before); {
 	case len(found) == 1:
 		vip.Leg = found[0]
+	case known:
+		vip.Leg = before
 	case missing:
 	case len(found) > 1:
 		fail("add `leg: "+strings.Join(found, "` or `leg: ")+"`", "networks of several outside legs")

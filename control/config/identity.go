@@ -124,7 +124,7 @@ func (r *report) hostPair(c *Config, me int, m machine) {
 	for i := range c.Vips {
 		vip := &c.Vips[i]
 		floats := func(f Floating) bool { return f.Leg == vip.Leg && f.Address.Addr().Is4() } // told before
-		if vip.Endpoint.Addr().Is4() && vip.Leg != LegNone && !slices.ContainsFunc(c.Floating, floats) {
+		if vip.Endpoint.Addr().Is4() && vip.Leg != "" && vip.Leg != LegNone && !slices.ContainsFunc(c.Floating, floats) {
 			r.ownsOne(fmt.Sprintf("vips[%d]", i), vip.Leg, ipv4, c, told)
 		}
 	}

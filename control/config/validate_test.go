@@ -187,6 +187,14 @@ func TestHostFaults(t *testing.T) {
 	}{
 		{"fine", vip("192.168.26.200:80", ""), lab(), ""},
 		{"no interface", legs, with(func(f *Facts) { f.Interfaces = f.Interfaces[:2] }), "legs.lan.interface: there is no interface eth1; did you mean \"eth0\"?\n       see: ip link"},
+		{"awaited", legs, with(func(f *Facts) {
+			f.Interfaces = f.Interfaces[:2]
+			f.Awaits = func(name string) bool { return name == "eth1" }
+		}), ""},
+		{"another is awaited", legs, with(func(f *Facts) {
+			f.Interfaces = f.Interfaces[:2]
+			f.Awaits = func(name string) bool { return name == "eth7" }
+		}), "legs.lan.interface: there is no interface eth1"},
 		{"bond port", legs, with(func(f *Facts) {
 			f.Interfaces[1].Master = "bond0"
 			f.Interfaces = append(f.Interfaces, Interface{Name: "bond0", Kind: "bond"})
