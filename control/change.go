@@ -98,7 +98,7 @@ func (c *Controller) acceptChanges() <-chan change {
 func (c *Controller) makeRevision(changes []change) {
 	d := draft{
 		file: c.file, live: sync.OnceValue(c.liveFlows),
-		facts: sync.OnceValues(func() (config.Facts, error) { return facts(c.Host, c.Identity) }),
+		facts: sync.OnceValues(c.facts),
 	}
 	outcomes := make([]outcome, len(changes))
 	for i, ch := range changes {

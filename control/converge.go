@@ -171,7 +171,7 @@ func (c *Controller) setAddresses() error {
 			c.waiting[vip.Endpoint] = true
 			next = min(next, due)
 		}
-		if address := vipAddress(c.config, vip); due == 0 || made[address] {
+		if address := vipAddress(c.config, vip); address.Interface != "" && (due == 0 || made[address]) {
 			want[address] = true
 		}
 	}
@@ -186,16 +186,19 @@ func (c *Controller) setAddresses() error {
 	for _, a := range done.Added {
 		c.events.Info(event.AddressAdded, "address added", zap.Stringer("address", a))
 	}
+	c.announceAdded(done.Added)
 	for _, a := range done.Removed {
 		c.events.Info(event.AddressRemoved, "address removed", zap.Stringer("address", a))
 	}
 	return err
 }
 
+// vipAddress has no interface while the vip's leg is not known.
 func vipAddress(c *config.Config, vip config.Vip) host.Address {
-	name := "lo"
-	if leg, ok := c.Leg(vip.Leg); ok {
-		name = leg.Interface
+	leg, _ := c.Leg(vip.Leg)
+	name := leg.Interface
+	if vip.Leg == config.LegNone {
+		name = "lo"
 	}
 	return host.Address{Interface: name, Prefix: netip.PrefixFrom(vip.Endpoint.Addr(), vip.Prefix)}
 }

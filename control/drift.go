@@ -80,18 +80,22 @@ func (c *Controller) repairTables() {
 	c.tellRepaired(what...)
 }
 
-// repairLegs attaches again what somebody detached.
+// repairLegs attaches again what somebody detached, and what could not be attached.
 func (c *Controller) repairLegs() {
-	for _, a := range c.Loader.Attachments() {
-		fault, err := c.Loader.LegFault(a.Ifindex)
+	for _, leg := range c.config.DataLegs() {
+		attached, ok := c.attachment(leg)
+		if !ok {
+			c.followLeg(leg, false)
+			continue
+		}
+		fault, err := c.Loader.LegFault(attached.Ifindex)
 		c.complain("look at a leg", err)
-		if leg, ok := c.config.Leg(a.Name); ok && fault != "" {
-			c.tellRepaired("leg " + a.Name + ": " + fault)
-			c.complain("attach the leg again", c.attachLeg(leg))
-			c.setLegRoutes(a.Ifindex, c.defaults[a.Ifindex])
-			c.setNextHops(nil)
+		if fault != "" {
+			c.tellRepaired("leg " + leg.Name + ": " + fault)
+			c.restoreLeg(leg)
 		}
 	}
+	c.placeVips()
 }
 
 // tellRepaired names what was repaired, the same once a minute.

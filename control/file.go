@@ -31,7 +31,9 @@ type Loaded struct {
 // Load reads the configuration file and the revisions in the state directory, and
 // finds the configuration's place on this machine. For a file that is broken or
 // missing the last revision stands in. If there is none either, the error is the
-// file's, maybe a *config.Errors. Nothing is written.
+// file's, maybe a *config.Errors. Interfaces that are not there are awaited, but for
+// those of a file that was edited: there they may be a slip of the pen. Nothing is
+// written.
 func Load(path, stateDir string, self Identity, h *host.Host) (Loaded, error) {
 	store, err := revision.Open(disk.Disk{}, filepath.Join(stateDir, "revisions"), path)
 	if err != nil {
@@ -42,18 +44,20 @@ func Load(path, stateDir string, self Identity, h *host.Host) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, err
 	}
+	last := store.Last()
 	data, err := os.ReadFile(path)
+	hasRun := last.Number == 0 || last.Hash == config.HashOf(data)
+	facts.Awaits = func(string) bool { return hasRun }
 	if err == nil {
 		loaded.File, err = config.Open(path, data, facts)
 	} else {
 		err = fmt.Errorf("read the configuration: %w", err)
 	}
-	last := store.Last()
 	if err == nil {
 		err = stays(path, loaded.File, store, last)
 	}
 	if err != nil && last.Number > 0 {
-		loaded.Broken = err
+		loaded.Broken, hasRun = err, true
 		if data, err = store.File(last.Number); err == nil {
 			loaded.File, err = config.Open(path, data, facts)
 		}

@@ -12,31 +12,37 @@ import (
 )
 
 // attachLegs sets the sysctls and offloads that the legs need, and runs the programs
-// on them. What is on interfaces that are no legs any more goes.
+// on them. What is on interfaces that are no legs any more goes. A leg whose interface
+// is missing is awaited: see followLeg.
 func (c *Controller) attachLegs() error {
-	for _, leg := range c.config.DataLegs() {
+	devices, err := c.Host.Interfaces()
+	if err != nil {
+		return err
+	}
+	index := map[string]int{}
+	for _, device := range devices {
+		index[device.Name] = device.Index
+	}
+	here := slices.DeleteFunc(c.config.DataLegs(), func(leg config.Leg) bool { return index[leg.Interface] == 0 })
+	for _, leg := range here {
 		// First: with forwarding the kernel turns LRO off by itself, and for good.
 		c.turnOffloadsOff(leg, false)
 	}
 	c.repairSysctls()
-	for _, leg := range c.config.DataLegs() {
-		if err := c.attachLeg(leg); err != nil {
+	for _, leg := range here {
+		if err := c.attachLeg(leg, index[leg.Interface]); err != nil {
 			return err
 		}
 	}
-	err := c.Loader.DetachOthers()
+	err = c.Loader.DetachOthers()
 	c.restoreOffloads()
 	return err
 }
 
-func (c *Controller) attachLeg(leg config.Leg) error {
-	device, err := c.Host.Interface(leg.Interface)
-	if err != nil {
-		return err
-	}
+func (c *Controller) attachLeg(leg config.Leg, ifindex int) error {
 	c.turnOffloadsOff(leg, false)
 	attached, err := c.Loader.AttachLeg(loader.Leg{
-		Name: leg.Name, Interface: leg.Interface, Ifindex: device.Index, Role: leg.Role, Mode: leg.Mode,
+		Name: leg.Name, Interface: leg.Interface, Ifindex: ifindex, Role: leg.Role, Mode: leg.Mode,
 	})
 	if err != nil {
 		return err
@@ -92,10 +98,11 @@ func (c *Controller) takeChange(change host.Change) {
 		was, known := c.legs[name]
 		c.legs[name] = state
 		c.tellLeg(name, was, known, state)
-		if known && state.Ifindex != 0 && (state.Ifindex != was.Ifindex || state.MAC != was.MAC || state.MTU != was.MTU) {
-			for _, leg := range c.config.DataLegs() {
-				if leg.Interface == name {
-					c.complain("attach the leg again", c.attachLeg(leg))
+		for _, leg := range c.config.DataLegs() {
+			if leg.Interface == name {
+				c.followLeg(leg, known && (state.MAC != was.MAC || state.MTU != was.MTU))
+				if known && state.Up && !was.Up {
+					c.announceLeg(leg)
 				}
 			}
 		}
@@ -114,10 +121,17 @@ func (c *Controller) takeChange(change host.Change) {
 	if c.pair != nil {
 		c.pair.Review()
 	}
+	if change.Own {
+		for ifindex, route := range c.defaults {
+			c.setLegRoutes(ifindex, route)
+		}
+		c.complain("set addresses", c.setAddresses())
+	}
 	if len(change.Lost) > 0 {
 		c.events.Warn(event.AddressLost, "addresses are gone, adding them again", zap.Stringers("addresses", change.Lost))
 		c.complain("set addresses", c.setAddresses())
 	}
+	c.placeVips()
 }
 
 // setNextHops writes the next hops of these reals' backends; nil: of all.

@@ -132,7 +132,7 @@ func (c inPair) Check(file []byte) error {
 
 // understand is a file of the other router, for this one.
 func (c *Controller) understand(data []byte) (*config.File, error) {
-	facts, err := facts(c.Host, c.Identity)
+	facts, err := c.facts()
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,10 @@ func (c *Controller) status(live map[loader.BackendID]loader.Live) (api.Status, 
 		s.Router, s.Role, s.Problems = view.Own.Name, view.Own.Role, view.Problems
 	}
 	for _, leg := range s.Legs {
-		if leg.Mode == "" || !leg.Up {
+		switch {
+		case c.legs[leg.Interface].Ifindex == 0:
+			s.Problems = append(s.Problems, fmt.Sprintf("leg %s: there is no interface %s; it is awaited", leg.Name, leg.Interface))
+		case leg.Mode == "" || !leg.Up:
 			s.Problems = append(s.Problems, fmt.Sprintf("leg %s (%s) is down", leg.Name, leg.Interface))
 		}
 	}
@@ -63,6 +66,9 @@ func (c *Controller) status(live map[loader.BackendID]loader.Live) (api.Status, 
 			continue
 		}
 		s.Vips++
+		if vip.Leg == "" {
+			s.Problems = append(s.Problems, "vip "+config.FormatVip(vip.Endpoint)+" has no leg until the interface of its network comes, or `leg:` names one")
+		}
 		usable := 0
 		for _, real := range vip.Reals {
 			if !real.Enabled {

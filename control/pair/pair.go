@@ -206,16 +206,29 @@ func (p *Pair) hold() error {
 // listen opens the announcer on the legs.
 func (p *Pair) listen() (err error) {
 	for _, leg := range p.Config.DataLegs() {
-		ifindex, _ := p.Controller.Interface(leg.Name)
-		if ifindex == 0 {
-			continue
-		}
-		err = errors.Join(err, p.announcer.Listen(announce.Leg{
-			Name: leg.Name, Ifindex: ifindex,
-			Own4: p.side.Address(leg.Name, netip.IPv4Unspecified()), Own6: p.side.Address(leg.Name, netip.IPv6Unspecified()),
-		}))
+		err = errors.Join(err, p.listenOn(leg.Name))
 	}
 	return err
+}
+
+func (p *Pair) listenOn(leg string) error {
+	ifindex, _ := p.Controller.Interface(leg)
+	if ifindex == 0 {
+		return nil
+	}
+	return p.announcer.Listen(announce.Leg{
+		Name: leg, Ifindex: ifindex,
+		Own4: p.side.Address(leg, netip.IPv4Unspecified()), Own6: p.side.Address(leg, netip.IPv6Unspecified()),
+	})
+}
+
+// Restored is to be called when a leg's interface, or its MAC, has become another.
+func (p *Pair) Restored(leg string) {
+	p.Events.Fail("listen on "+leg, p.listenOn(leg))
+	if p.active {
+		p.announce()
+	}
+	p.review()
 }
 
 // run starts what waits in goroutines of its own.

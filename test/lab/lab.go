@@ -195,31 +195,44 @@ func (l *Lab) links() error {
 	case l.Pair:
 		return l.pair()
 	}
-	if err := errors.Join(l.wire("router", "wan", "client", "eth0"), l.wire("router", "lan", "switch", "port0")); err != nil {
-		return err
-	}
-	err := l.script(clientAndSwitch + `
-		router ip addr add 192.0.2.1/24 dev wan
-		router ip addr add 2001:db8:1::1/64 dev wan
-		router ip addr add 10.0.0.1/24 dev lan
-		router ip addr add 2001:db8:2::1/64 dev lan
-	`)
+	err := errors.Join(l.script(switched), l.Plug("wan"), l.Plug("lan"))
 	for n := 1; err == nil && n <= Reals; n++ {
 		err = l.real(n, l.Real4(n), "10.0.0.254", l.Real6(n), "2001:db8:2::254")
 	}
 	return err
 }
 
-// clientAndSwitch gives the client its addresses, and the switch its bridge.
-const clientAndSwitch = `
-	client ip addr add 192.0.2.10/24 dev eth0
-	client ip addr add 2001:db8:1::10/64 dev eth0
-	client ip route add default via 192.0.2.1
-	client ip route add default via 2001:db8:1::1
-	switch ip link add br0 type bridge
-	switch ip link set br0 up
-	switch ip link set port0 master br0
-`
+const (
+	switched = `
+		switch ip link add br0 type bridge
+		switch ip link set br0 up
+	`
+	client = `
+		client ip addr add 192.0.2.10/24 dev eth0
+		client ip addr add 2001:db8:1::10/64 dev eth0
+		client ip route add default via 192.0.2.1
+		client ip route add default via 2001:db8:1::1
+	`
+)
+
+// Plug makes the interface of a leg, wan or lan, with the network behind it, and gives
+// the router its own addresses there. Unplug removes it. Not for a one-armed router.
+func (l *Lab) Plug(leg string) error {
+	if leg == "wan" {
+		return errors.Join(l.wire("router", "wan", "client", "eth0"), l.script(client+`
+			router ip addr add 192.0.2.1/24 dev wan
+			router ip addr add 2001:db8:1::1/64 dev wan
+		`))
+	}
+	return errors.Join(l.wire("router", "lan", "switch", "port0"), l.script(`
+		switch ip link set port0 master br0
+		router ip addr add 10.0.0.1/24 dev lan
+		router ip addr add 2001:db8:2::1/64 dev lan
+	`))
+}
+
+// Unplug removes a leg's interface, and with it all that Plug made.
+func (l *Lab) Unplug(leg string) error { return l.script("router ip link del " + leg) }
 
 // real connects a real server to the switch.
 func (l *Lab) real(n int, v4, gateway4, v6, gateway6 string) error {
@@ -242,7 +255,8 @@ func (l *Lab) oneArmed() error {
 	if err != nil {
 		return err
 	}
-	err = l.script(clientAndSwitch + `
+	err = l.script(switched + client + `
+		switch ip link set port0 master br0
 		router ip addr add 192.0.2.1/24 dev net
 		router ip addr add 198.51.100.1/24 dev net
 		router ip addr add 2001:db8:1::1/64 dev net
