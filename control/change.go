@@ -33,6 +33,8 @@ type change struct {
 	overEdits  bool // the file may be another than the one that runs
 	overUnsure bool // a revision may wait for its confirmation
 	here       bool // on this router, without asking the other one
+	leaves     bool // the pair
+	joins      bool // one, as its standby
 	undoes     int  // the revision that nobody confirmed
 	single     bool // it shares no revision
 
@@ -153,7 +155,9 @@ func (c *Controller) consider(ch change, d *draft) outcome {
 	}
 	next, err := c.edited(ch, d)
 	if err == nil && next != d.file {
-		err = ch.follows(ch.name(c.ConfigFile), d.file.Config, next.Config)
+		if err = ch.follows(ch.name(c.ConfigFile), d.file.Config, next.Config); err == nil {
+			err = c.hasKey(d.file.Config, next.Config)
+		}
 	}
 	switch {
 	case errors.Is(err, config.ErrNotFound) && ch.IfExists:
@@ -236,8 +240,13 @@ func (c *Controller) commit(r revision.Revision, d draft) error {
 	old, ch := c.file, d.accepted[0]
 	saved, err := c.revisions.Save(revision.Save{
 		Revision: r, File: d.file.Data, KeepsFile: ch.inFile || ch.leavesFile,
-		Follow: func() error { return c.run(d.file, scopeOf(d.made)) },
-		Back:   func() { c.complain("go back to the old configuration", c.run(old, nil)) },
+		Follow: func() error {
+			if ch.joins {
+				c.standBack()
+			}
+			return c.run(d.file, scopeOf(d.made))
+		},
+		Back: func() { c.complain("go back to the old configuration", c.run(old, nil)) },
 	})
 	if err != nil {
 		return err

@@ -169,6 +169,8 @@ func (c inPair) Keep(r revision.Revision, file []byte) error {
 	return nil
 }
 
+func (c inPair) Confirmed() error { return c.confirm("the other router") }
+
 func (c inPair) SetActive(is bool) error {
 	if is {
 		return c.setRole(active)

@@ -8,6 +8,7 @@ import (
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/operational"
+	"github.com/tarpon-lb/tarpon/control/pair/agree"
 	"go.uber.org/zap"
 )
 
@@ -68,6 +69,79 @@ func (c *Controller) Switchover(ctx context.Context, o api.SwitchoverOptions) (a
 		s.Message = fmt.Sprintf("%s is active; it took %s", s.Active, took.Round(time.Millisecond))
 		return s, nil
 	})
+}
+
+// confirmThere tells the other router of a confirmation, and says what came of it.
+func (c *Controller) confirmThere(ctx context.Context) (text string) {
+	err := c.await(ctx, func(done func(error)) {
+		if c.pair == nil || c.pair.Foreign() {
+			done(nil)
+			return
+		}
+		peer := c.otherRouter()
+		c.pair.Confirmed(func(err error) {
+			text = " on both routers"
+			if err != nil {
+				text = fmt.Sprintf(" here\n%s does not know yet: %v; it rolls back at its deadline unless it hears of it\nby then, or you confirm it there", peer, err)
+			}
+			done(nil)
+		})
+	})
+	if err != nil {
+		return ""
+	}
+	return text
+}
+
+// PeerFile implements api.Controller.
+func (c *Controller) PeerFile(ctx context.Context) (file api.PeerFile, err error) {
+	err = c.await(ctx, func(done func(error)) {
+		if c.pair == nil {
+			done(errAlone())
+			return
+		}
+		if c.pair.Foreign() {
+			done(errForeign())
+			return
+		}
+		file.Router, file.Peer, file.File = c.config.Self, c.otherRouter(), string(c.file.Data)
+		file.Own = api.RevisionID{Revision: c.running.Number, SHA256: string(c.running.Hash)}
+		c.pair.Agreement().Fetch(func(s agree.Shown) {
+			file.PeerFile = string(s.File)
+			file.Theirs = api.RevisionID{Revision: s.Revision.Number, SHA256: string(s.Revision.Hash)}
+			done(s.Err)
+		})
+	})
+	return file, err
+}
+
+// Adopt implements api.Controller.
+func (c *Controller) Adopt(ctx context.Context, router string) (api.Result, error) {
+	err := c.await(ctx, func(done func(error)) {
+		switch {
+		case c.pair == nil:
+			done(errAlone())
+		case c.pair.Foreign():
+			done(errForeign())
+		default:
+			c.pair.Adopt(router, done)
+		}
+	})
+	if err != nil {
+		return api.Result{}, err
+	}
+	return ask(ctx, c, func() (api.Result, error) {
+		return api.Result{
+			Revision: c.running.Number, Changed: true, Changes: []api.Change{},
+			Message: fmt.Sprintf("revision %d: the configuration of %s runs on both routers", c.running.Number, router),
+		}, nil
+	})
+}
+
+func errForeign() error {
+	return &api.Error{
+		Code: api.CodeConflict, Message: "the other router is no Tarpon (peer: vrrp): no configuration is shared with it",
+	}
 }
 
 // await is ask for what ends later: begin is called in the owning goroutine, and done

@@ -46,6 +46,9 @@ func (ch change) follows(name string, running, next *config.Config) error {
 			Remedy: "apply it without --confirm; to leave the pair: lbctl pair leave",
 		}}}
 	}
+	if ch.leaves {
+		return nil
+	}
 	return config.ValidateStay(name, running, next)
 }
 
@@ -100,7 +103,10 @@ func (c *Controller) refusal(err error) error {
 // refusal says it in the API's words.
 func refusal(err error) error {
 	var faults *config.Errors
+	var refused *api.Error
 	switch {
+	case errors.As(err, &refused):
+		return refused
 	case errors.As(err, &faults):
 		told := &api.Error{Code: api.CodeInvalid, Message: faults.Error(), File: faults.File}
 		for _, f := range faults.List {

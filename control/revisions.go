@@ -63,24 +63,36 @@ func (c *Controller) Reload(ctx context.Context, o api.Options) (api.Result, err
 	})
 }
 
-// Confirm implements api.Controller.
+// Confirm implements api.Controller. In a pair the other router is told: it has the
+// same revision, which waits there too.
 func (c *Controller) Confirm(ctx context.Context) (api.Result, error) {
-	return ask(ctx, c, func() (api.Result, error) {
+	result, err := ask(ctx, c, func() (api.Result, error) {
 		result := api.Result{Revision: c.running.Number, Changes: []api.Change{}}
 		if c.running.ConfirmBy.IsZero() {
 			return result, &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf(
 				"no revision waits for a confirmation; revision %d runs: %s", c.running.Number, c.running.What)}
 		}
-		if err := c.revisions.Confirm(); err != nil {
+		if err := c.confirm(api.Caller(ctx)); err != nil {
 			return result, err
 		}
-		c.running = c.revisions.Last()
-		c.awaitConfirmation()
-		c.tell()
-		c.events.Info(event.Confirmed, "configuration confirmed", zap.Int("revision", c.running.Number), zap.String("author", api.Caller(ctx)))
 		result.Changed, result.Message = true, fmt.Sprintf("revision %d: confirmed", c.running.Number)
 		return result, nil
 	})
+	if err == nil {
+		result.Message += c.confirmThere(ctx)
+	}
+	return result, err
+}
+
+func (c *Controller) confirm(author string) error {
+	if err := c.revisions.Confirm(); err != nil {
+		return err
+	}
+	c.running = c.revisions.Last()
+	c.awaitConfirmation()
+	c.tell()
+	c.events.Info(event.Confirmed, "configuration confirmed", zap.Int("revision", c.running.Number), zap.String("author", author))
+	return nil
 }
 
 // awaitConfirmation sets the clock for a revision that waits, if it does.

@@ -114,6 +114,8 @@ func (l line) candidates(ctx context.Context, app *cli.App) []string {
 		return l.vips(ctx)
 	case "REAL":
 		return l.reals(ctx)
+	case "ROUTER":
+		return l.routers(ctx)
 	case "bash|zsh|fish":
 		return []string{"bash", "zsh", "fish"}
 	}
@@ -156,6 +158,13 @@ func (l line) vips(ctx context.Context) (words []string) {
 		}
 	}
 	return words
+}
+
+func (l line) routers(ctx context.Context) []string {
+	if p, _ := api.NewClient(l.socket).Pair(ctx); p.Paired {
+		return []string{p.Own.Name, p.Peer.Name}
+	}
+	return nil
 }
 
 func (l line) reals(ctx context.Context) (words []string) {

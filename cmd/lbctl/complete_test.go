@@ -12,7 +12,7 @@ import (
 )
 
 func shop() *router {
-	return &router{vips: []api.Vip{
+	return &router{pair: api.Pair{Paired: true, Own: api.PairRouter{Name: "lb1"}, Peer: api.PairRouter{Name: "lb2"}}, vips: []api.Vip{
 		{Vip: "192.0.2.1:80/tcp", Name: "shop", Reals: []api.Real{{Real: "10.0.0.11:80"}, {Real: "10.0.0.12:80", Name: "web2"}}},
 		{Vip: "[2001:db8::1]:80/tcp", Reals: []api.Real{{Real: "[2001:db8:1::2]:80"}}},
 	}}
@@ -40,6 +40,10 @@ func TestComplete(t *testing.T) {
 		{"edit-real nothing ", ""},
 		{"disable [2001:db8::1]:80/tcp ", "[2001:db8:1::2]:80"},
 		{"status ", ""},
+		{"pair ", "status hold release diff adopt init join leave"},
+		{"pair l", "leave"},
+		{"pair adopt ", "lb1 lb2"},
+		{"pair leave --f", "--force"},
 	} {
 		code, stdout, stderr := lbctl(t, append([]string{completeWord, "--socket", socket}, strings.Split(test.words, " ")...)...)
 		got := strings.Join(strings.Fields(stdout), " ")

@@ -13,11 +13,12 @@ import (
 func changeFlags(more ...cli.Flag) []cli.Flag {
 	return append(more, output(),
 		&cli.BoolFlag{Name: "dry-run", Usage: "only check, and say what would be done"},
-		&cli.IntFlag{Name: "if-revision", Usage: "refuse if another revision than `N` runs"})
+		&cli.IntFlag{Name: "if-revision", Usage: "refuse if another revision than `N` runs"},
+		&cli.BoolFlag{Name: "force-local", Usage: "on this router of a pair only, if the other one cannot be asked"})
 }
 
 func options(c *cli.Context) api.Options {
-	return api.Options{DryRun: c.Bool("dry-run"), IfRevision: c.Int("if-revision"), IfExists: c.Bool("if-exists")}
+	return api.Options{DryRun: c.Bool("dry-run"), IfRevision: c.Int("if-revision"), IfExists: c.Bool("if-exists"), Alone: c.Bool("force-local")}
 }
 
 func printResult(c *cli.Context, result api.Result, err error) error {

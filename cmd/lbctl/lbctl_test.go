@@ -34,11 +34,22 @@ type router struct {
 
 	findings []api.Finding
 	pair     api.Pair
+	export   string // empty: legs alone
 }
 
 func (r *router) Status(context.Context) (api.Status, error) { return r.status, r.err }
 func (r *router) Vips(context.Context) ([]api.Vip, error)    { return r.vips, r.err }
-func (r *router) Export(context.Context) ([]byte, error)     { return []byte("legs: {}\n"), r.err }
+
+func (r *router) Export(context.Context) ([]byte, error) {
+	return []byte(r.exported()), r.err
+}
+
+func (r *router) exported() string {
+	if r.export == "" {
+		return "legs: {}\n"
+	}
+	return r.export
+}
 
 func (r *router) Stats(context.Context) (api.Stats, error) {
 	return api.Stats{XDP: []api.Count{{Name: "flow_hit", Packets: 3}}, TC: []api.Count{{Name: "flow_hit"}}, Zero: r.zero}, r.err
@@ -163,6 +174,25 @@ func (r *router) Switchover(_ context.Context, o api.SwitchoverOptions) (api.Swi
 	return api.Switchover{Message: done.Message}, err
 }
 
+func (r *router) PeerFile(context.Context) (api.PeerFile, error) {
+	return api.PeerFile{
+		Router: "lb1", Own: api.RevisionID{Revision: 43, SHA256: "a1b2c3d4"}, File: "legs: {}",
+		Peer: "lb2", Theirs: api.RevisionID{Revision: 43, SHA256: "0f1e2d3c"}, PeerFile: "legs: {a: b}\n",
+	}, r.err
+}
+
+func (r *router) Adopt(_ context.Context, router string) (api.Result, error) {
+	return r.change("adopt "+router, api.Options{})
+}
+
+func (r *router) Leave(_ context.Context, o api.Options) (api.Result, error) {
+	return r.change("leave", o)
+}
+
+func (r *router) Join(_ context.Context, file []byte, o api.Options) (api.Result, error) {
+	return r.change("join "+string(file), o)
+}
+
 func (r *router) Hold(context.Context) (api.Operated, error)    { return r.decided("hold") }
 func (r *router) Release(context.Context) (api.Operated, error) { return r.decided("release") }
 
@@ -243,6 +273,23 @@ func TestChanges(t *testing.T) {
 		{"disable", ""},
 		{"enable shop", "enable shop"},
 		{"enable shop web1 web2", ""},
+		{"del-vip shop --force-local", `delete vip shop {"alone":true}`},
+		{"pair leave", `leave {}`},
+		{"pair leave --force", `leave {"force":true}`},
+		{"pair leave lb1", ""},
+		{"pair join -f " + file, `join legs: {} {"file":"` + file + `"}`},
+		{"pair join --force -f " + file, `join legs: {} {"file":"` + file + `","force":true}`},
+		{"pair join", ""},
+		{"pair adopt lb2", `adopt lb2 {}`},
+		{"pair adopt", ""},
+		{"pair init", ""},
+		{"pair init --vrid 7 lb1 wan=192.0.2.1", ""},
+		{"pair init --vrid 7 lb1 lb2 lb3", ""},
+		{"pair init --vrid 7 wan=192.0.2.1 lb1 lb2", ""},
+		{"pair init --vrid 7 lb1 wan=192.0.2 lb2", ""},
+		{"pair init --vrid 7 lb1 priority=x lb2", ""},
+		{"pair init --vrid 7 --leg hb lb1 lb2", ""},
+		{"pair init lb1 lb2", ""},
 		{"switchover", `switchover {"Force":false,"Why":""}`},
 		{"switchover --force --why upgrade", `switchover {"Force":true,"Why":"upgrade"}`},
 		{"switchover lb2", ""},
@@ -380,6 +427,9 @@ func TestShowing(t *testing.T) {
 		{"export", 0, "legs: {}\n"},
 		{"export -o json", 0, `"file": "legs: {}\n"`},
 		{"history", 0, "41    a1b2c3 0001-01-01 00:00 0 root     vip added; vip added; vip added; vip...\n"},
+		{"pair diff", 0, "--- lb1: revision 43 a1b2c3\n+++ lb2: revision 43 0f1e2d\n@@ -1 +1 @@\n-legs: {}\n\\ No newline at end of file\n+legs: {a: b}\n"},
+		{"pair diff 41", exitUsage, "one argument too many"},
+		{"pair", 0, "two routers that stand in for each other"},
 		{"history -o json", 0, `"sha256": "a1b2c3d4"`},
 		{"diff 41", 0, "--- revision 41\n+++ the one that runs\n@@ -1,3 +1 @@\n legs: {}\n-vips: []\n-# 41\n\\ No newline at end of file\n"},
 		{"diff 41 41", 0, ""},

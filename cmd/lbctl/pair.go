@@ -12,7 +12,7 @@ func pair() *cli.Command {
 	return &cli.Command{
 		Name: "pair", Usage: "two routers that stand in for each other", ArgsUsage: "COMMAND",
 		HideHelpCommand: true,
-		Subcommands:     []*cli.Command{pairStatus(), hold(), release()},
+		Subcommands:     []*cli.Command{pairStatus(), hold(), release(), pairDiff(), adopt(), pairInit(), join(), leave()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageError{fmt.Errorf("there is no command pair %q (see: lbctl pair --help)", c.Args().First())}

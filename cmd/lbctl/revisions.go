@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,15 +168,23 @@ func history() *cli.Command {
 	}
 }
 
+// historyTable has a column for the router, where there are two.
 func historyTable(list []api.Revision) string {
+	ofPair := slices.ContainsFunc(list, func(r api.Revision) bool { return r.Router != "" })
+	router := func(name string) string {
+		if !ofPair {
+			return ""
+		}
+		return fmt.Sprintf("%-8s ", cmp.Or(name, "-"))
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-5s %-6s %-16s %-10s %s\n", "Rev", "SHA256", "Time", "Author", "What")
+	fmt.Fprintf(&b, "%-5s %-6s %-16s %s%-10s %s\n", "Rev", "SHA256", "Time", router("Router"), "Author", "What")
 	for _, r := range list {
 		what := r.What
 		if !r.ConfirmBy.IsZero() {
 			what = "(confirm by " + r.ConfirmBy.Local().Format(time.TimeOnly) + ") " + what
 		}
-		line := fmt.Sprintf("%-5d %-6.6s %-16s %-10s %s", r.Revision, r.SHA256, r.Time.Local().Format("2006-01-02 15:04"), r.Author, what)
+		line := fmt.Sprintf("%-5d %-6.6s %-16s %s%-10s %s", r.Revision, r.SHA256, r.Time.Local().Format("2006-01-02 15:04"), router(r.Router), r.Author, what)
 		if len(line) > 80 {
 			line = line[:77] + "..."
 		}
@@ -200,15 +210,19 @@ func diff() *cli.Command {
 			if err != nil {
 				return err
 			}
-			text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-				A: lines(from.text), FromFile: from.Name, B: lines(to.text), ToFile: to.Name, Context: 3,
-			})
-			if err != nil {
-				return err
-			}
-			return print(c, fileDiff{from.Name, to.Name, text}, func(d fileDiff) string { return d.Diff })
+			return printDiff(c, from, to)
 		},
 	}
+}
+
+func printDiff(c *cli.Context, from, to namedFile) error {
+	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: lines(from.text), FromFile: from.Name, B: lines(to.text), ToFile: to.Name, Context: 3,
+	})
+	if err != nil {
+		return err
+	}
+	return print(c, fileDiff{from.Name, to.Name, text}, func(d fileDiff) string { return d.Diff })
 }
 
 type fileDiff struct {

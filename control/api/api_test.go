@@ -190,6 +190,26 @@ func (f *fake) Release(context.Context) (Operated, error) {
 	return operated, f.err
 }
 
+func (f *fake) PeerFile(context.Context) (PeerFile, error) {
+	f.note("files")
+	return PeerFile{Peer: "lb2", PeerFile: "legs: {}"}, f.err
+}
+
+func (f *fake) Adopt(_ context.Context, router string) (Result, error) {
+	f.note("adopt %s", router)
+	return result, f.err
+}
+
+func (f *fake) Leave(_ context.Context, o Options) (Result, error) {
+	f.note("leave %v %v", o.DryRun, o.Force)
+	return result, f.err
+}
+
+func (f *fake) Join(_ context.Context, file []byte, o Options) (Result, error) {
+	f.note("join %s %v %v", file, o.DryRun, o.Force)
+	return result, f.err
+}
+
 // serve serves the fake, and returns the socket.
 func serve(t *testing.T, f Controller, change func(*Server)) string {
 	t.Helper()
@@ -224,28 +244,28 @@ var calls = []struct {
 	{"vips", func(ctx context.Context, c *Client) (any, error) { return c.Vips(ctx) }, []Vip{{Vip: "192.0.2.1:80/tcp"}}},
 	{"stats", func(ctx context.Context, c *Client) (any, error) { return c.Stats(ctx) }, Stats{XDP: []Count{{"flow_hit", 3}}}},
 	{"zero", func(ctx context.Context, c *Client) (any, error) { return c.Zero(ctx) }, Zero{Author: "0 root"}},
-	{"add vip 192.0.2.1:80 rr 2 {DryRun:true IfRevision:6 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"add vip 192.0.2.1:80 rr 2 {DryRun:true IfRevision:6 IfExists:false File: Alone:false Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.AddVip(ctx, NewVip{Vip: "192.0.2.1:80", VipSettings: VipSettings{Scheduler: ptr("rr")}, Reals: make([]NewReal, 2)}, Options{DryRun: true, IfRevision: 6})
 	}, result},
-	{"edit vip [2001:db8::1]:53/udp shop <nil> {DryRun:false IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"edit vip [2001:db8::1]:53/udp shop <nil> {DryRun:false IfRevision:0 IfExists:false File: Alone:false Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.EditVip(ctx, "[2001:db8::1]:53/udp", VipSettings{Name: ptr("shop")}, Options{})
 	}, result},
-	{"delete vip 192.0.2.1:80/tcp {DryRun:false IfRevision:0 IfExists:true File: Alone:true Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"delete vip 192.0.2.1:80/tcp {DryRun:false IfRevision:0 IfExists:true File: Alone:true Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.DeleteVip(ctx, "192.0.2.1:80/tcp", Options{IfExists: true, Alone: true})
 	}, result},
-	{"add real shop 10.0.0.1 0 {DryRun:false IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"add real shop 10.0.0.1 0 {DryRun:false IfRevision:0 IfExists:false File: Alone:false Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.AddReal(ctx, "shop", NewReal{Real: "10.0.0.1", RealSettings: RealSettings{Weight: ptr(0)}}, Options{})
 	}, result},
-	{"edit real shop [2001:db8::2]:53 false {DryRun:false IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"edit real shop [2001:db8::2]:53 false {DryRun:false IfRevision:0 IfExists:false File: Alone:false Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.EditReal(ctx, "shop", "[2001:db8::2]:53", RealSettings{Enabled: ptr(false)}, Options{})
 	}, result},
-	{"delete real a?b#c%d/.. 10.0.0.1/%2f {DryRun:false IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"delete real a?b#c%d/.. 10.0.0.1/%2f {DryRun:false IfRevision:0 IfExists:false File: Alone:false Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.DeleteReal(ctx, "a?b#c%d/..", "10.0.0.1/%2f", Options{})
 	}, result},
-	{"apply legs: {} {DryRun:true IfRevision:0 IfExists:false File: Alone:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"apply legs: {} {DryRun:true IfRevision:0 IfExists:false File: Alone:false Force:false Confirm:0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.Apply(ctx, []byte("legs: {}"), Options{DryRun: true})
 	}, result},
-	{"apply legs: {} {DryRun:false IfRevision:0 IfExists:false File:next.yaml Alone:false Confirm:5m0s}", func(ctx context.Context, c *Client) (any, error) {
+	{"apply legs: {} {DryRun:false IfRevision:0 IfExists:false File:next.yaml Alone:false Force:false Confirm:5m0s}", func(ctx context.Context, c *Client) (any, error) {
 		return c.Apply(ctx, []byte("legs: {}"), Options{File: "next.yaml", Confirm: 5 * time.Minute})
 	}, result},
 	{"plan legs: {} next.yaml", func(ctx context.Context, c *Client) (any, error) {
@@ -278,6 +298,12 @@ var calls = []struct {
 	}, Switchover{Active: "lb2"}},
 	{"hold", func(ctx context.Context, c *Client) (any, error) { return c.Hold(ctx) }, operated},
 	{"release", func(ctx context.Context, c *Client) (any, error) { return c.Release(ctx) }, operated},
+	{"files", func(ctx context.Context, c *Client) (any, error) { return c.PeerFile(ctx) }, PeerFile{Peer: "lb2", PeerFile: "legs: {}"}},
+	{"adopt lb2", func(ctx context.Context, c *Client) (any, error) { return c.Adopt(ctx, "lb2") }, result},
+	{"leave false true", func(ctx context.Context, c *Client) (any, error) { return c.Leave(ctx, Options{Force: true}) }, result},
+	{"join legs: {} true false", func(ctx context.Context, c *Client) (any, error) {
+		return c.Join(ctx, []byte("legs: {}"), Options{DryRun: true})
+	}, result},
 	{"export", func(ctx context.Context, c *Client) (any, error) { return c.Export(ctx) }, []byte("legs: # mine\n")},
 	{"flows {Vip:shop Real: Client:10.0.0.0/8 State:established}", func(ctx context.Context, c *Client) (any, error) {
 		return collect(c.Flows(ctx, FlowFilter{Vip: "shop", Client: "10.0.0.0/8", State: "established"}))

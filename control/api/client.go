@@ -217,6 +217,9 @@ func (o Options) query() url.Values {
 	if o.Alone {
 		q.Set("alone", "true")
 	}
+	if o.Force {
+		q.Set("force", "true")
+	}
 	if o.IfRevision != 0 {
 		q.Set("ifRevision", strconv.Itoa(o.IfRevision))
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,6 +20,14 @@ type PairController interface {
 	// Hold keeps the roles as they are, Release ends it: on both routers.
 	Hold(ctx context.Context) (Operated, error)
 	Release(ctx context.Context) (Operated, error)
+	// PeerFile has what both routers run.
+	PeerFile(ctx context.Context) (PeerFile, error)
+	// Adopt ends a conflict with the configuration of one of the routers.
+	Adopt(ctx context.Context, router string) (Result, error)
+	// Leave makes this router one that is alone, Join the second of a pair whose
+	// configuration it is given.
+	Leave(ctx context.Context, o Options) (Result, error)
+	Join(ctx context.Context, file []byte, o Options) (Result, error)
 }
 
 // A Pair is what a router knows of itself and of the other one.
@@ -197,6 +206,16 @@ type Switchover struct {
 	Message string  `json:"message"`
 }
 
+// A PeerFile is what the two routers run.
+type PeerFile struct {
+	Router   string     `json:"router"` // this one
+	Own      RevisionID `json:"own"`
+	File     string     `json:"file"`
+	Peer     string     `json:"peer"`
+	Theirs   RevisionID `json:"theirs"`
+	PeerFile string     `json:"peerFile"`
+}
+
 // Pair is what the router knows of itself and the other one.
 func (c *Client) Pair(ctx context.Context) (Pair, error) {
 	return call[Pair](ctx, c, "GET", "/v1/pair", nil, nil)
@@ -218,12 +237,38 @@ func (c *Client) Release(ctx context.Context) (Operated, error) {
 	return call[Operated](ctx, c, "POST", "/v1/pair/release", nil, nil)
 }
 
+// PeerFile has what both routers run.
+func (c *Client) PeerFile(ctx context.Context) (PeerFile, error) {
+	return call[PeerFile](ctx, c, "GET", "/v1/pair/files", nil, nil)
+}
+
+// Adopt ends a conflict with the configuration of one of the routers.
+func (c *Client) Adopt(ctx context.Context, router string) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/pair/adopt", url.Values{"router": {router}}, nil)
+}
+
+// Leave makes this router one that is alone.
+func (c *Client) Leave(ctx context.Context, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/pair/leave", o.query(), nil)
+}
+
+// Join makes this router the second of a pair, with the first one's configuration.
+func (c *Client) Join(ctx context.Context, file []byte, o Options) (Result, error) {
+	return call[Result](ctx, c, "POST", "/v1/pair/join", o.query(), file)
+}
+
 // pairRoutes are those of a PairController.
 func (s *server) pairRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/pair", answer(func(r *http.Request) (Pair, error) { return s.c.Pair(r.Context()) }))
 	mux.HandleFunc("POST /v1/pair/switchover", answer(s.switchover))
 	mux.HandleFunc("POST /v1/pair/hold", answer(func(r *http.Request) (Operated, error) { return s.c.Hold(r.Context()) }))
 	mux.HandleFunc("POST /v1/pair/release", answer(func(r *http.Request) (Operated, error) { return s.c.Release(r.Context()) }))
+	mux.HandleFunc("GET /v1/pair/files", answer(func(r *http.Request) (PeerFile, error) { return s.c.PeerFile(r.Context()) }))
+	mux.HandleFunc("POST /v1/pair/adopt", answer(func(r *http.Request) (Result, error) {
+		return s.c.Adopt(r.Context(), r.URL.Query().Get("router"))
+	}))
+	mux.HandleFunc("POST /v1/pair/leave", answer(change(func(r *http.Request, o Options) (Result, error) { return s.c.Leave(r.Context(), o) })))
+	mux.HandleFunc("POST /v1/pair/join", answer(change(s.join)))
 }
 
 func (s *server) switchover(r *http.Request) (Switchover, error) {
@@ -233,6 +278,14 @@ func (s *server) switchover(r *http.Request) (Switchover, error) {
 		return Switchover{}, err
 	}
 	return s.c.Switchover(r.Context(), o)
+}
+
+func (s *server) join(r *http.Request, o Options) (Result, error) {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return Result{}, notUnderstood(err)
+	}
+	return s.c.Join(r.Context(), data, o)
 }
 
 // flag is one of the query; absent: no.

@@ -223,6 +223,8 @@ func options(query url.Values) (o Options, err error) {
 			o.IfExists, err = strconv.ParseBool(value)
 		case "alone":
 			o.Alone, err = strconv.ParseBool(value)
+		case "force":
+			o.Force, err = strconv.ParseBool(value)
 		case "ifRevision":
 			var revision uint64
 			revision, err = strconv.ParseUint(value, 10, 31)

@@ -201,6 +201,8 @@ type Options struct {
 	File string `json:"file,omitempty"`
 	// Alone: on this router of a pair only, if the other one cannot be asked.
 	Alone bool `json:"alone,omitempty"`
+	// Force it though that ends service, or cannot be known not to.
+	Force bool `json:"force,omitempty"`
 	// Confirm: it is rolled back unless it is confirmed within that time. 0: no.
 	Confirm time.Duration `json:"confirm,omitempty"`
 }

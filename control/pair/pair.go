@@ -41,6 +41,8 @@ type Controller interface {
 	Check(file []byte) error
 	Commit(r revision.Revision, file []byte) error
 	Keep(r revision.Revision, file []byte) error
+	// Confirmed: the last revision was confirmed on the other router.
+	Confirmed() error
 
 	// SetActive has the addresses that move added, or removed.
 	SetActive(active bool) error

@@ -26,6 +26,9 @@ func (p *Pair) Adopt(router string, done func(error)) {
 	p.agreed()
 }
 
+// Confirmed tells the other router of a confirmation, see agree.
+func (p *Pair) Confirmed(done func(error)) { p.agreement.Confirmed(done) }
+
 // Agreement says how the two configurations stand.
 func (p *Pair) Agreement() *agree.Agreement { return p.agreement }
 
@@ -44,6 +47,7 @@ func (r agreeRouter) File(number int) ([]byte, error) { return r.Controller.File
 func (r agreeRouter) Edited() bool                    { return r.Controller.Edited() }
 func (r agreeRouter) Active() bool                    { return r.active }
 func (r agreeRouter) Check(file []byte) error         { return r.Controller.Check(file) }
+func (r agreeRouter) Confirm() error                  { return r.Controller.Confirmed() }
 func (r agreeRouter) Send(m agree.Message)            { r.send(link.Revisions, m) }
 func (r agreeRouter) Tell(what string, err error)     { r.Events.Fail(what, err) }
 

@@ -18,6 +18,7 @@ func (p *Pair) Switchover(why string, force bool, done func(error)) {
 	switch {
 	case p.conf.Foreign && p.active:
 		p.speaker.Yield(why, true)
+		p.look()
 		done(nil)
 	case p.conf.Foreign:
 		done(fmt.Errorf("the other router is no Tarpon: have it give the service away, by %s", "stopping its VRRP"))

@@ -49,6 +49,8 @@ type Router interface {
 	// Keep keeps a revision that never runs here, for the history: if its number is
 	// between that of the last one and that of the one that is committed next.
 	Keep(r revision.Revision, file []byte) error
+	// Confirm ends the wait of the last revision for its confirmation.
+	Confirm() error
 	// Send gives a message to the link, which keeps the order; what cannot be sent is
 	// lost, and the link goes down.
 	Send(Message)
@@ -66,6 +68,8 @@ type Message struct {
 	Want     *revision.ID `json:",omitempty"` // send what came after
 	Missed   *Offer       `json:",omitempty"` // a revision that came after
 	Adopt    bool         `json:",omitempty"` // end the conflict with yours
+	Show     bool         `json:",omitempty"` // send what runs
+	Shown    *Offer       `json:",omitempty"` // it is this
 }
 
 // An Offer is a revision and its bytes.
@@ -106,6 +110,9 @@ type Agreement struct {
 	proposal *Proposal
 	offered  *Offer              // prepared here
 	adopting func(pending error) // the other was asked to end the conflict
+
+	confirming *waiting[error] // the other is told of a confirmation
+	fetching   *waiting[Shown] // the other was asked for what it runs
 }
 
 // New returns an Agreement whose link is down. Names are the routers'.
@@ -160,6 +167,7 @@ func (a *Agreement) Down() {
 		a.adopting = nil
 		done(fmt.Errorf("the link to %s went down", a.peer))
 	}
+	a.giveUpWaiting(fmt.Errorf("the link to %s went down", a.peer))
 	switch p := a.proposal; {
 	case p == nil:
 	case p.committed:
@@ -191,6 +199,7 @@ func (a *Agreement) Again() {
 			a.end(true, err)
 		}
 	}
+	a.waitOn()
 	if a.State() == Meeting {
 		a.ask()
 	}
@@ -232,6 +241,10 @@ func (a *Agreement) Receive(m Message) {
 		a.sendMissed(*m.Want)
 	case m.Missed != nil:
 		a.takeMissed(*m.Missed)
+	case m.Show:
+		a.show()
+	case m.Shown != nil:
+		a.takeShown(*m.Shown)
 	case m.Adopt:
 		a.Adopt(a.me, func(err error) {
 			if err != nil {
@@ -246,6 +259,7 @@ func (a *Agreement) takeHeads(h Heads) {
 	if h.Ask {
 		a.tell()
 	}
+	a.takeConfirmation(h.last())
 	if p := a.proposal; p != nil && p.committed {
 		a.end(a.State() != Same, nil)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/revision"
@@ -73,6 +74,14 @@ func (r *router) Commit(v revision.Revision, file []byte) error {
 	}
 	r.list = append(r.list, v)
 	r.file, r.runs, r.files[v.ID], r.older = string(file), string(file), string(file), nil
+	return nil
+}
+
+func (r *router) Confirm() error {
+	if r.full != nil {
+		return r.full
+	}
+	r.list[len(r.list)-1].ConfirmBy = time.Time{}
 	return nil
 }
 
@@ -360,6 +369,87 @@ func TestConfirmationOfOneOnly(t *testing.T) {
 	l.settle()
 	expect(t, "states", a.State()+" "+b.State(), Conflict+" "+Conflict)
 	expect(t, "confirmed", a.runs, "second")
+}
+
+// armed are two routers that run a revision that waits for its confirmation.
+func armed(t *testing.T) (l *line, a, b *router) {
+	l, a, b = pair(t)
+	l.heal()
+	l.settle()
+	a.Propose(&Proposal{
+		Revision: revision.Revision{ConfirmBy: time.Unix(1000, 0)}, File: []byte("second"),
+		Done: func(revision.Revision, bool, error) {},
+	})
+	l.settle()
+	return l, a, b
+}
+
+func (r *router) waits() bool { return !r.head().ConfirmBy.IsZero() }
+
+func (r *router) confirm(t *testing.T) *string {
+	t.Helper()
+	if err := r.Confirm(); err != nil {
+		t.Fatal(err)
+	}
+	said := new(string)
+	r.Confirmed(func(err error) { *said += fmt.Sprint(err) })
+	return said
+}
+
+func TestConfirmationOnBoth(t *testing.T) {
+	for _, at := range []string{"lb1", "lb2"} {
+		l, a, b := armed(t)
+		expect(t, "before", fmt.Sprint(a.waits(), b.waits()), "true true")
+		r := map[string]*router{"lb1": a, "lb2": b}[at]
+		said := r.confirm(t)
+		expect(t, "before it is known", *said, "")
+		l.settle()
+		expect(t, "said", *said, "<nil>")
+		expect(t, "after", fmt.Sprint(a.waits(), b.waits()), "false false")
+		expect(t, "once more", *r.confirm(t), "<nil>")
+	}
+}
+
+// The confirmation that did not come through is heard of with the next link.
+func TestConfirmationOverALinkThatDies(t *testing.T) {
+	l, a, b := armed(t)
+	said := a.confirm(t)
+	l.cut()
+	expect(t, "said", *said, "the link to lb2 went down")
+	expect(t, "there", b.waits(), true)
+	expect(t, "without a link", *a.confirm(t), "lb2 cannot be told (apart)")
+	l.heal()
+	l.settle()
+	expect(t, "there", b.waits(), false)
+}
+
+func TestConfirmationThatCannotBe(t *testing.T) {
+	l, a, b := armed(t)
+	b.full = errors.New("no space left on device")
+	said := a.confirm(t)
+	l.settle()
+	for range 3 {
+		a.Again()
+	}
+	expect(t, "said", *said, "lb2 does not answer, though the link is up")
+	expect(t, "told there", b.told, []string{"confirm revision " + b.head().ID.String() + ", as lb1 did: no space left on device"})
+}
+
+func TestFetch(t *testing.T) {
+	l, a, b := pair(t)
+	said := ""
+	fetch := func() { a.Fetch(func(s Shown) { said += fmt.Sprint(string(s.File), s.Err, ".") }) }
+	fetch()
+	l.heal()
+	l.settle()
+	b.propose("of lb2", false)
+	l.settle()
+	fetch()
+	fetch()
+	l.settle()
+	fetch()
+	l.cut()
+	expect(t, "said", said, "there is no connection to lb2.lb2 was asked already; try again.of lb2<nil>.the link to lb2 went down.")
 }
 
 // The same file was copied to both, which had a past each.

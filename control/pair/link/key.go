@@ -39,6 +39,15 @@ func PinOf(key ed25519.PublicKey) Pin {
 }
 
 // pinOf is the pin of a key held.
+// PinIn is the pin of the key in a file, which LoadKey would read.
+func PinIn(path string) (Pin, error) {
+	key, err := LoadKey(path)
+	if err != nil {
+		return "", err
+	}
+	return pinOf(key), nil
+}
+
 func pinOf(key ed25519.PrivateKey) Pin { return PinOf(key.Public().(ed25519.PublicKey)) }
 
 const pemType = "PRIVATE KEY" // PKCS #8, RFC 5958
