@@ -55,6 +55,9 @@ func (c *Controller) Findings(ctx context.Context) ([]api.Finding, error) {
 // askOwner takes what only the owning goroutine may look at.
 func (e *examination) askOwner() {
 	e.config, e.have, e.zero = e.Controller.config, e.Controller.have, e.zeroView()
+	if e.Facts.Pair = e.pairView(); !e.Facts.Pair.InSync.Yes {
+		e.NotInSync = time.Since(e.Facts.Pair.InSync.Since)
+	}
 	for key, h := range e.health {
 		e.checked[key] = h.state.Up && h.state.Checked
 	}
@@ -212,8 +215,12 @@ func (e *examination) firewall(ctx context.Context) {
 	e.Miss("the firewall's rules (nft)", err)
 }
 
-// duplicates probes for the addresses that this router announces on its legs.
+// duplicates probes for the addresses that this router announces on its legs. Those of
+// a standby are the other router's.
 func (e *examination) duplicates() {
+	if e.Facts.Pair.Own.Role == "standby" {
+		return
+	}
 	announced := map[string][]netip.Addr{} // by leg
 	add := func(leg string, address netip.Addr) {
 		if !slices.Contains(announced[leg], address) {

@@ -30,6 +30,10 @@ func well() Facts {
 			{Vip: vip, Real: "10.0.0.13:80", CheckedUp: true, Waiting: 2, Oldest: time.Minute},
 		},
 		Reasons: map[string]uint64{"forward_in": 7},
+		Pair: api.Pair{
+			Paired: true, Own: api.PairRouter{Name: "lb1"}, Peer: api.PairRouter{Name: "lb2"}, InSync: api.InSync{Yes: true},
+			Heartbeats: []api.Heartbeat{{Leg: "hb", Up: true}},
+		},
 	}
 }
 
@@ -82,6 +86,23 @@ func TestFindings(t *testing.T) {
 			"warning firewall_rule nftables inet filter input: it names the address of vip 192.0.2.100:80/tcp, whose traffic netfilter does not see -> filter"},
 		{"a rule for its port", func(f *Facts) { f.Mentions = []Mention{{"nftables inet filter input", "192.0.2.100:80/tcp", "port"}} },
 			"note firewall_rule nftables inet filter input: it names the port of vip 192.0.2.100:80/tcp"},
+		{"no link", func(f *Facts) { f.Pair.Heartbeats[0].Up = false }, "warning pair_no_link pair: there is no connection to lb2 -> does it run?"},
+		{"two configurations", func(f *Facts) {
+			f.Pair.Agreement = api.Agreement{
+				State: "conflict", Own: api.RevisionID{Revision: 43, SHA256: "a1b2c3d4"}, Peer: api.RevisionID{Revision: 43, SHA256: "0f1e2d3c"}, Remedy: "decide",
+			}
+		}, "fault pair_conflict pair: lb1 runs revision 43 a1b2c3, lb2 another one, 43 0f1e2d -> decide"},
+		{"not in sync, just so", func(f *Facts) { f.Pair.InSync.Yes, f.NotInSync = false, 59*time.Second }, ""},
+		{"not in sync", func(f *Facts) { f.Pair.InSync.Yes, f.NotInSync = false, time.Minute },
+			"warning pair_not_in_sync pair: not in sync with lb2 for 1m0s: a failover would cut connections -> lbctl pair status"},
+		{"a neighbour that does not follow", func(f *Facts) {
+			f.Pair.Transition = &api.Transition{Silent: []string{"neighbour 192.0.2.1 does not answer to 192.0.2.100"}}
+		}, "fault neighbour_silent pair: neighbour 192.0.2.1 does not answer to 192.0.2.100 -> it has"},
+		{"another VRID", func(f *Facts) { f.Pair.OtherVRIDs = []api.OtherVRID{{VRID: 51, Interface: "eth0", From: "192.0.2.7"}} },
+			"note other_vrid eth0: 192.0.2.7 uses VRID 51 there"},
+		{"a foreign peer", func(f *Facts) {
+			f.Pair.Foreign, f.Pair.InSync.Yes, f.NotInSync, f.Pair.Heartbeats = true, false, time.Hour, nil
+		}, ""},
 		{"no JIT", func(f *Facts) { f.Kernel.JIT = false }, "warning no_jit kernel 6.12.1: BPF programs are interpreted"},
 		{"run times", func(f *Facts) { f.Kernel.Stats = true }, "warning bpf_stats kernel 6.12.1: every program's run time"},
 		{"6.1", func(f *Facts) { f.Kernel = Kernel{Release: "6.1.0-50", Major: 6, Minor: 1, JIT: true} }, "note no_tcx kernel 6.1.0-50: before 6.6"},

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/loader"
 )
 
@@ -21,6 +22,9 @@ type Facts struct {
 	Duplicates           []Duplicate
 	Tables               []Table
 	Backends             []Backend
+	// Pair as this router sees it, and for how long it has not been in sync.
+	Pair      api.Pair
+	NotInSync time.Duration
 	// Reasons are the counters of both hooks.
 	Reasons map[string]uint64
 	// Unknown says what could not be found out, and why.

@@ -14,7 +14,7 @@ import (
 func Findings(f Facts) []api.Finding {
 	findings := []api.Finding{}
 	for _, look := range []func(Facts) []api.Finding{
-		replies, duplicates, legs, others, offloads, mtu, sysctls, fullNAT, tables, firewall, kernel, unknown,
+		replies, duplicates, pair, legs, others, offloads, mtu, sysctls, fullNAT, tables, firewall, kernel, unknown,
 	} {
 		findings = append(findings, look(f)...)
 	}
@@ -57,6 +57,52 @@ func duplicates(f Facts) (list []api.Finding) {
 		list = append(list, api.Finding{
 			Severity: api.SeverityFault, Kind: "duplicate_address", What: fmt.Sprintf("%s has %s too", d.MAC, d.Address), Where: at(d.Leg, d.Interface),
 			Remedy: "take the address off that machine, or choose another one here",
+		})
+	}
+	return list
+}
+
+// longNotInSync is how long the two may be apart without being told.
+const longNotInSync = time.Minute
+
+// pair finds what keeps one router from standing in for the other.
+func pair(f Facts) (list []api.Finding) {
+	p := f.Pair
+	if !p.Paired {
+		return nil
+	}
+	linked := slices.ContainsFunc(p.Heartbeats, func(h api.Heartbeat) bool { return h.Up })
+	switch {
+	case p.Foreign:
+	case !linked:
+		list = append(list, api.Finding{
+			Severity: api.SeverityWarning, Kind: "pair_no_link", Where: "pair", What: "there is no connection to " + p.Peer.Name,
+			Remedy: "does it run? are the addresses and keys in `routers` right? lbctl pair status has the error of each leg",
+		})
+	case p.Agreement.State == "conflict":
+		list = append(list, api.Finding{
+			Severity: api.SeverityFault, Kind: "pair_conflict", Where: "pair",
+			What:   fmt.Sprintf("%s runs revision %s, %s another one, %s", p.Own.Name, p.Agreement.Own, p.Peer.Name, p.Agreement.Peer),
+			Remedy: p.Agreement.Remedy,
+		})
+	case !p.InSync.Yes && f.NotInSync >= longNotInSync:
+		list = append(list, api.Finding{
+			Severity: api.SeverityWarning, Kind: "pair_not_in_sync", Where: "pair",
+			What:   fmt.Sprintf("not in sync with %s for %s: a failover would cut connections", p.Peer.Name, f.NotInSync.Round(time.Second)),
+			Remedy: "lbctl pair status says which of the facts is missing",
+		})
+	}
+	if p.Transition != nil {
+		for _, silent := range p.Transition.Silent {
+			list = append(list, api.Finding{
+				Severity: api.SeverityFault, Kind: "neighbour_silent", Where: "pair", What: silent,
+				Remedy: "it has an old MAC for the address: see its ARP table for a permanent entry",
+			})
+		}
+	}
+	for _, o := range p.OtherVRIDs {
+		list = append(list, api.Finding{
+			Severity: api.SeverityNote, Kind: "other_vrid", Where: o.Interface, What: fmt.Sprintf("%s uses VRID %d there", o.From, o.VRID),
 		})
 	}
 	return list

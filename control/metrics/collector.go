@@ -18,6 +18,7 @@ type Router interface {
 	Status(ctx context.Context) (api.Status, error)
 	Vips(ctx context.Context) ([]api.Vip, error)
 	Stats(ctx context.Context) (api.Stats, error)
+	Pair(ctx context.Context) (api.Pair, error)
 }
 
 // collector implements prometheus.Collector.
@@ -38,7 +39,8 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	vips, vipsErr := c.router.Vips(ctx)
 	stats, statsErr := c.router.Stats(ctx)
 	status, statusErr := c.router.Status(ctx)
-	if err := errors.Join(vipsErr, statsErr, statusErr); err != nil {
+	pair, pairErr := c.router.Pair(ctx)
+	if err := errors.Join(vipsErr, statsErr, statusErr, pairErr); err != nil {
 		metrics <- prometheus.NewInvalidMetric(buildInfo.desc, err)
 		return
 	}
@@ -46,6 +48,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	s.status(status)
 	s.vips(vips)
 	s.stats(stats)
+	s.pair(pair)
 }
 
 // sample is where one scrape's values go.
@@ -155,5 +158,28 @@ func (s sample) reasons(hook string, counts []api.Count) {
 			f = flowEvents
 		}
 		s.count(f, count.Packets, hook, count.Name)
+	}
+}
+
+// pair has nothing of a router alone, and of a foreign peer only the election.
+func (s sample) pair(p api.Pair) {
+	if !p.Paired {
+		return
+	}
+	s.is(pairActive, p.Own.Role == "active")
+	s.set(pairPriority, float64(p.Own.Priority))
+	s.count(pairRoles, p.Adverts.Transitions)
+	s.count(pairLate, p.Adverts.Late)
+	if p.Foreign {
+		return
+	}
+	s.is(pairInSync, p.InSync.Yes)
+	s.set(pairLag, p.InSync.Lag)
+	for _, h := range p.Heartbeats {
+		family := "ipv4"
+		if strings.Contains(h.Peer, ":") {
+			family = "ipv6"
+		}
+		s.is(pairLink, h.Up, h.Leg, family)
 	}
 }

@@ -18,12 +18,14 @@ type router struct {
 	status api.Status
 	vips   []api.Vip
 	stats  api.Stats
+	pair   api.Pair
 	err    error
 }
 
 func (r *router) Status(context.Context) (api.Status, error) { return r.status, r.err }
 func (r *router) Vips(context.Context) ([]api.Vip, error)    { return r.vips, nil }
 func (r *router) Stats(context.Context) (api.Stats, error)   { return r.stats, nil }
+func (r *router) Pair(context.Context) (api.Pair, error)     { return r.pair, nil }
 
 // shop is a router with one of everything.
 func shop() *router {
@@ -54,6 +56,11 @@ func shop() *router {
 			Devices: []api.Device{{Interface: "eth0", RxDropped: 3, TxErrors: 4}},
 			// Somebody set lbctl's counters to 0: these go on.
 			Zero: &api.Zero{XDP: []api.Count{{Name: "flow_hit", Packets: 60}}, Devices: []api.Device{{Interface: "eth0", RxDropped: 2}}},
+		},
+		pair: api.Pair{
+			Paired: true, Own: api.PairRouter{Role: "active", Priority: 120}, InSync: api.InSync{Yes: true, Lag: 0.25},
+			Adverts:    api.Adverts{Late: 2, Transitions: 3},
+			Heartbeats: []api.Heartbeat{{Leg: "hb", Peer: "172.31.0.2", Up: true}, {Leg: "hb", Peer: "fe80::2"}},
 		},
 	}
 }
@@ -109,6 +116,28 @@ tarpon_packets_total{hook="tc",reason="forward_in"} 1
 tarpon_packets_total{hook="tc",reason="to_tc"} 0
 tarpon_packets_total{hook="xdp",reason="forward_in"} 70
 tarpon_packets_total{hook="xdp",reason="to_tc"} 1
+# HELP tarpon_pair_active 1 if this router of a pair has the addresses. A router alone has no metrics of a pair.
+# TYPE tarpon_pair_active gauge
+tarpon_pair_active 1
+# HELP tarpon_pair_adverts_late_total Adverts sent more than half an interval late.
+# TYPE tarpon_pair_adverts_late_total counter
+tarpon_pair_adverts_late_total 2
+# HELP tarpon_pair_in_sync 1 if both routers of a pair have the same flows and the same configuration.
+# TYPE tarpon_pair_in_sync gauge
+tarpon_pair_in_sync 1
+# HELP tarpon_pair_lag_seconds How long the last batch of flows took from this router's table to the other's word that it has it.
+# TYPE tarpon_pair_lag_seconds gauge
+tarpon_pair_lag_seconds 0.25
+# HELP tarpon_pair_link_up 1 if the connection to the other router over a heartbeat link is up.
+# TYPE tarpon_pair_link_up gauge
+tarpon_pair_link_up{family="ipv4",leg="hb"} 1
+tarpon_pair_link_up{family="ipv6",leg="hb"} 0
+# HELP tarpon_pair_priority Effective priority: as configured, less what fails.
+# TYPE tarpon_pair_priority gauge
+tarpon_pair_priority 120
+# HELP tarpon_pair_transitions_total Changes of this router's role.
+# TYPE tarpon_pair_transitions_total counter
+tarpon_pair_transitions_total 3
 # HELP tarpon_problems Problems that lbctl status lists.
 # TYPE tarpon_problems gauge
 tarpon_problems 2
@@ -223,6 +252,18 @@ func names() (list []string) {
 		list = append(list, f.name)
 	}
 	return list
+}
+
+// Nothing is said of a pair that there is not, and of a foreign peer what is known.
+func TestScrapeWithoutAPeer(t *testing.T) {
+	r := shop()
+	for pair, want := range map[*api.Pair]int{{}: 0, {Paired: true, Foreign: true}: 4} {
+		r.pair = *pair
+		_, text := get(t, r)
+		if got := strings.Count(text, "\ntarpon_pair_"); got != want {
+			t.Errorf("%+v: %d metrics of a pair, want %d", r.pair, got, want)
+		}
+	}
 }
 
 // Half a scrape would look like traffic that has ended.

@@ -56,4 +56,12 @@ var (
 	legUp    = gauge("tarpon_leg_up", "1 if a leg's interface is up and has its carrier.", "leg")
 	devDrops = counter("tarpon_device_dropped_packets_total", "Packets that a leg's device dropped, as ip -s link counts.", "interface", "direction")
 	devFails = counter("tarpon_device_errors_total", "Packets that a leg's device had wrong, as ip -s link counts.", "interface", "direction")
+
+	pairActive   = gauge("tarpon_pair_active", "1 if this router of a pair has the addresses. A router alone has no metrics of a pair.")
+	pairInSync   = gauge("tarpon_pair_in_sync", "1 if both routers of a pair have the same flows and the same configuration.")
+	pairLag      = gauge("tarpon_pair_lag_seconds", "How long the last batch of flows took from this router's table to the other's word that it has it.")
+	pairPriority = gauge("tarpon_pair_priority", "Effective priority: as configured, less what fails.")
+	pairLink     = gauge("tarpon_pair_link_up", "1 if the connection to the other router over a heartbeat link is up.", "leg", "family")
+	pairRoles    = counter("tarpon_pair_transitions_total", "Changes of this router's role.")
+	pairLate     = counter("tarpon_pair_adverts_late_total", "Adverts sent more than half an interval late.")
 )

@@ -73,6 +73,12 @@ func TestPairCommands(t *testing.T) {
 		t.Errorf("the last transition is %+v", p.Transition)
 	}
 
+	for _, r := range l.Routers() {
+		if out, err := r.Lbctl("doctor"); strings.Contains(out, "pair:") || strings.Contains(out, " too") {
+			t.Errorf("%s: doctor: %v: %s", r.Host, err, out)
+		}
+	}
+
 	says(t, lb2, true, "the roles are held", "pair", "hold")
 	says(t, lb2, true, "unchanged: the roles are held", "pair", "hold")
 	err := lab.Wait(10*time.Second, func() error {
