@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/test/failover"
+)
+
+// measured is an event, and what its runs came to.
+type measured struct {
+	failover.Scenario
+	goal    time.Duration // of the 99th percentile; 0: none
+	results []failover.Result
+}
+
+func (m *measured) add(r failover.Result) { m.results = append(m.results, r) }
+
+func heading(set settings) string {
+	return fmt.Sprintf(`
+Gap in service as 16 UDP streams see it (4 clients, 2 vips, both families, a packet
+per ms), the worst stream of each run; %d runs of each event; adverts every 100 ms
+%s
+
+%-33s %7s %7s %7s %7s %7s %5s
+`, set.runs, machine(), "ms", "median", "p99", "worst", "goal", "lost", "moved")
+}
+
+func (m *measured) row() string {
+	var all []time.Duration
+	lost, moved := 0, 0
+	for _, r := range m.results {
+		all = append(all, r.Gap)
+		lost = max(lost, r.Lost)
+		if r.Moved {
+			moved++
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	slices.Sort(all)
+	goal := ""
+	if m.goal > 0 {
+		goal = fmt.Sprintf("<%d", m.goal.Milliseconds())
+	}
+	return fmt.Sprintf("%-33s %7d %7d %7d %7s %7d %5d\n", m.Name, ms(at(all, 0.5)), ms(at(all, 0.99)), ms(all[len(all)-1]), goal, lost, moved)
+}
+
+// at is a quantile of sorted values: the smallest that so many are not above.
+func at(sorted []time.Duration, share float64) time.Duration {
+	n := int(share * float64(len(sorted)))
+	if float64(n) == share*float64(len(sorted)) {
+		n--
+	}
+	return sorted[min(max(n, 0), len(sorted)-1)]
+}
+
+func ms(d time.Duration) int64 { return d.Round(time.Millisecond).Milliseconds() }
+
+var footing = fmt.Sprintf(`
+Active_Down_Interval: %d ms. Lost: packets of all streams, in the worst run.
+`, ms(failover.ActiveDown))
+
+func scenarioHeading(set settings) string {
+	return fmt.Sprintf(`
+Each scenario once, with %d TCP connections, a KiB back and forth every 200 ms on
+each, and 16 UDP streams of a packet per 10 ms
+%s
+
+%-41s %6s %5s %6s %5s %5s %6s
+`, set.connections, machine(), "ms: one = till one router is active", "one", "gap", "kept", "RST", "EOF", "stall")
+}
+
+func scenarioRow(s failover.Scenario, r failover.Result, err error) string {
+	var b strings.Builder
+	t := r.All
+	fmt.Fprintf(&b, "%-41s %6d %5d %6d %5d %5d %6d\n", s.Name, ms(r.OneActive), ms(r.Gap), t.Kept(), t.Reset, t.Closed, t.Stalled)
+	fmt.Fprintf(&b, "  kept: %s\n", s.Kept)
+	if s.May != "" {
+		fmt.Fprintf(&b, "  may break: %s\n", s.May)
+	}
+	fmt.Fprintf(&b, "  %s\n", s.Why)
+	if r.Young.All > 0 && r.Young.Kept() < r.Young.All {
+		fmt.Fprintf(&b, "  of %d connections younger than 100 ms, %d broke\n", r.Young.All, r.Young.All-r.Young.Kept())
+	}
+	for _, e := range []error{r.Err, err} {
+		if e != nil {
+			fmt.Fprintf(&b, "  NOT AS EXPECTED: %s\n", strings.ReplaceAll(e.Error(), "\n", "\n    "))
+		}
+	}
+	return b.String()
+}

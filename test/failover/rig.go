@@ -1,0 +1,262 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tarpon-lb/tarpon/test/lab"
+)
+
+// A Rig is a pair's lab with vips on Port and echo servers behind them.
+type Rig struct {
+	*lab.Lab
+	clients []string
+	off     map[*lab.Router]bool // no power
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Options of a Rig.
+type Options struct {
+	Bin     string // tarpond and lbctl
+	Clients int    // 0: 4
+	// Echo starts the echo server of a real; nil: in this process.
+	Echo func(l *lab.Lab, real int) error
+}
+
+// ActiveDown is how long the standby waits for adverts of the lab's 100 ms, with the
+// skew of the lower priority: Active_Down_Interval of RFC 9568 section 6.1.
+const ActiveDown = 3*100*time.Millisecond + 100*time.Millisecond*(256-100)/256
+
+// NewRig makes one, with lb1 active and all in order. The caller closes it.
+func NewRig(o Options) (*Rig, error) {
+	if o.Clients == 0 {
+		o.Clients = 4
+	}
+	l, err := lab.New(lab.Options{Pair: true, Clients: o.Clients, Bin: o.Bin})
+	if err != nil {
+		return nil, err
+	}
+	ctx, end := context.WithCancel(context.Background())
+	r := &Rig{Lab: l, clients: []string{"client"}, off: map[*lab.Router]bool{}, end: end}
+	for n := 2; n <= o.Clients; n++ {
+		r.clients = append(r.clients, fmt.Sprintf("client%d", n))
+	}
+	if o.Echo == nil {
+		o.Echo = func(_ *lab.Lab, real int) error { return r.serve(ctx, real) }
+	}
+	if err := r.start(o); err != nil {
+		return nil, errors.Join(err, r.logs(), r.Close())
+	}
+	return r, nil
+}
+
+func (r *Rig) serve(ctx context.Context, real int) error {
+	ready := make(chan error, 1)
+	r.running.Go(func() {
+		err := r.In(fmt.Sprintf("real%d", real), func() error { Serve(ctx, byte(real), ready); return nil })
+		if err != nil {
+			ready <- err
+		}
+	})
+	return <-ready
+}
+
+func (r *Rig) start(o Options) error {
+	for n := 1; n <= lab.Reals; n++ {
+		if err := o.Echo(r.Lab, n); err != nil {
+			return err
+		}
+	}
+	for _, router := range r.Routers() {
+		if err := r.configure(router); err != nil {
+			return err
+		}
+		if err := router.StartDaemon(); err != nil {
+			return err
+		}
+	}
+	return r.Settle()
+}
+
+// configure adds the vips to the file of a router.
+func (r *Rig) configure(router *lab.Router) error {
+	file, err := os.ReadFile(router.Config())
+	if err != nil {
+		return err
+	}
+	text := strings.Replace(string(file), "checks:\n", "checks:\n  echo: {type: tcp, port: 7, interval: 500ms, timeout: 300ms, rise: 1, fall: 3}\n", 1)
+	var vips strings.Builder
+	vips.WriteString("vips:\n")
+	for _, vip := range r.Vips() {
+		for _, protocol := range []string{"tcp", "udp"} {
+			fmt.Fprintf(&vips, "  - {vip: \"%s/%s\", check: echo, reals: [", vip, protocol)
+			for n := 1; n <= lab.Reals; n++ {
+				real := r.Real4(n)
+				if vip.Addr().Is6() {
+					real = "[" + r.Real6(n) + "]"
+				}
+				fmt.Fprintf(&vips, "\"%s\", ", real)
+			}
+			vips.WriteString("]}\n")
+		}
+	}
+	return os.WriteFile(router.Config(), []byte(text+vips.String()), 0o644)
+}
+
+// Vips are two, each of both families.
+func (r *Rig) Vips() (list []netip.AddrPort) {
+	for n := range 2 {
+		for _, address := range []string{lab.Vip4(n), lab.Vip6(n)} {
+			list = append(list, netip.AddrPortFrom(netip.MustParseAddr(address), Port))
+		}
+	}
+	return list
+}
+
+// Close ends everything.
+func (r *Rig) Close() error {
+	r.end()
+	r.running.Wait()
+	return r.Lab.Close()
+}
+
+// floating are the addresses that move.
+func (r *Rig) floating() []string {
+	list := []string{"10.0.0.254", "2001:db8:2::254"}
+	for _, vip := range r.Vips() {
+		list = append(list, vip.Addr().String())
+	}
+	return list
+}
+
+// Active is the router that has all the addresses that move, if the other has none.
+func (r *Rig) Active() (*lab.Router, error) {
+	var active *lab.Router
+	for _, address := range r.floating() {
+		all, err := holders(r.Lab, address)
+		if err != nil {
+			return nil, err
+		}
+		var on []*lab.Router
+		for _, h := range all {
+			if !r.off[h] {
+				on = append(on, h)
+			}
+		}
+		switch {
+		case len(on) != 1:
+			return nil, fmt.Errorf("%d routers have %s", len(on), address)
+		case active != nil && active != on[0]:
+			return nil, fmt.Errorf("%s is on %s, others on %s", address, on[0].Host, active.Host)
+		}
+		active = on[0]
+	}
+	return active, nil
+}
+
+// OneAnswers is an error unless ARP for each IPv4 vip is answered by one MAC.
+func (r *Rig) OneAnswers() error {
+	for n := range 2 {
+		macs, err := answerers(r.Lab, "client", lab.Vip4(n))
+		if err != nil {
+			return err
+		}
+		if len(macs) != 1 {
+			return fmt.Errorf("%d MACs answer for %s: %s", len(macs), lab.Vip4(n), strings.Join(macs, ", "))
+		}
+	}
+	return nil
+}
+
+// Settle waits until all is well: one active router, and another one that could be.
+func (r *Rig) Settle() error {
+	return lab.Wait(60*time.Second, func() error {
+		if _, err := r.Active(); err != nil {
+			return err
+		}
+		for _, router := range r.Routers() {
+			s, err := router.Status()
+			if err != nil {
+				return err
+			}
+			if s.RealsUp != s.Reals || s.Reals == 0 {
+				return fmt.Errorf("%s has %d of %d reals", router.Host, s.RealsUp, s.Reals)
+			}
+		}
+		return r.OneAnswers()
+	})
+}
+
+// Peer is the router that is not it.
+func (r *Rig) Peer(router *lab.Router) *lab.Router {
+	if router == r.Router {
+		return r.Other
+	}
+	return r.Router
+}
+
+// PowerOff and PowerOn are the lab's.
+func (r *Rig) PowerOff(router *lab.Router) error {
+	r.off[router] = true
+	return router.PowerOff()
+}
+
+func (r *Rig) PowerOn(router *lab.Router) error {
+	err := router.PowerOn()
+	delete(r.off, router)
+	return err
+}
+
+// supervise starts a daemon that was killed, as soon as its unit's RestartSec does.
+func supervise(router *lab.Router) error {
+	time.Sleep(100 * time.Millisecond)
+	return router.StartDaemon()
+}
+
+// freeze and thaw stop and continue the daemon.
+func freeze(router *lab.Router) error { return router.SignalDaemon(syscall.SIGSTOP) }
+func thaw(router *lab.Router) error   { return router.SignalDaemon(syscall.SIGCONT) }
+
+// logs are the ends of the routers' logs, as an error.
+func (r *Rig) logs() error {
+	var errs []error
+	for _, router := range r.Routers() {
+		text, _ := os.ReadFile(router.LogFile())
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		errs = append(errs, fmt.Errorf("the end of %s's log (%s):\n%s", router.Host, filepath.Base(router.LogFile()), strings.Join(lines[max(0, len(lines)-25):], "\n")))
+	}
+	return errors.Join(errs...)
+}
+
+// Renew boots both routers, one after the other, whatever state they are in.
+func (r *Rig) Renew() error {
+	for _, router := range r.Routers() {
+		_ = thaw(router)
+		_ = unfill(router)
+		_ = r.PowerOff(router)
+		for _, leg := range []string{"wan", "lan", "hb"} {
+			_ = router.LinkUp(leg)
+		}
+	}
+	_ = r.Join()
+	for _, leg := range []string{"wan", "lan", "hb"} {
+		if err := r.Deafen(leg, false); err != nil {
+			return err
+		}
+	}
+	for _, router := range r.Routers() {
+		if err := r.PowerOn(router); err != nil {
+			return err
+		}
+	}
+	return r.Settle()
+}
