@@ -109,6 +109,7 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 	for _, m := range []measured{
 		{Scenario: failover.Nothing},
 		{Scenario: failover.PowerCut, goal: 500 * time.Millisecond},
+		{Scenario: failover.Switchover, goal: 50 * time.Millisecond},
 		{Scenario: failover.Stop, goal: 50 * time.Millisecond},
 		{Scenario: failover.Kill},
 	} {

@@ -191,6 +191,9 @@ func (r *Rig) Settle() error {
 			if s.RealsUp != s.Reals || s.Reals == 0 {
 				return fmt.Errorf("%s has %d of %d reals", router.Host, s.RealsUp, s.Reals)
 			}
+			if p, err := router.PairStatus(); err != nil || !p.InSync.Yes || p.Agreement.State != "same" {
+				return fmt.Errorf("%s is not in sync (%w): %v, %s", router.Host, err, p.InSync.Facts, p.Agreement.State)
+			}
 		}
 		return r.OneAnswers()
 	})
@@ -239,22 +242,22 @@ func (r *Rig) logs() error {
 
 // Renew boots both routers, one after the other, whatever state they are in.
 func (r *Rig) Renew() error {
+	legs := []string{"wan", "lan", "hb"}
 	for _, router := range r.Routers() {
-		_ = thaw(router)
-		_ = unfill(router)
-		_ = r.PowerOff(router)
-		for _, leg := range []string{"wan", "lan", "hb"} {
+		// What is not so need not be undone.
+		_ = errors.Join(thaw(router), unfill(router), r.PowerOff(router))
+		for _, leg := range legs {
 			_ = router.LinkUp(leg)
 		}
 	}
 	_ = r.Join()
-	for _, leg := range []string{"wan", "lan", "hb"} {
-		if err := r.Deafen(leg, false); err != nil {
+	for _, router := range r.Routers() {
+		if err := r.PowerOn(router); err != nil {
 			return err
 		}
 	}
-	for _, router := range r.Routers() {
-		if err := r.PowerOn(router); err != nil {
+	for _, leg := range legs {
+		if err := r.Deafen(leg, false); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,11 @@ var (
 		Event: func(r *Rig, a *lab.Router) error { return r.PowerOff(a) },
 		After: powerOn, Moves: true,
 	}
+	Switchover = Scenario{
+		Name: "planned: lbctl switchover", Kept: "all", Why: "flows first, then the addresses; what comes late is forwarded by both",
+		Event: func(_ *Rig, a *lab.Router) error { _, err := a.MustLbctl("switchover"); return err },
+		Moves: true, Lossless: true,
+	}
 	Stop = Scenario{
 		Name: "active: tarpond stopped", Kept: "all", Why: "SIGTERM hands over before it ends",
 		Event: func(_ *Rig, a *lab.Router) error { return a.KillDaemon(syscall.SIGTERM) },
@@ -64,7 +69,7 @@ func powerOn(r *Rig, a *lab.Router) error { return r.PowerOn(a) }
 // Scenarios are all, in the order of the table.
 func Scenarios() []Scenario {
 	return []Scenario{
-		PowerCut, Stop, Kill,
+		PowerCut, Switchover, Stop, Kill,
 		linkDown("wan"), linkDown("lan"), linkDown("hb"),
 		deaf("hb"), deaf("lan"),
 		halves, frozen, alone, diskFull, bothBoot, empty,

@@ -1,9 +1,12 @@
 package lab
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/tarpon-lb/tarpon/control/api"
 )
 
 // LinkDown takes the carrier from a leg of the router, as a cable that is pulled does.
@@ -78,4 +81,13 @@ func (r *Router) SignalDaemon(signal syscall.Signal) error {
 		return errors.New("no daemon runs")
 	}
 	return r.daemon.Process.Signal(signal)
+}
+
+// PairStatus is what the router says of the pair.
+func (r *Router) PairStatus() (p api.Pair, err error) {
+	out, err := r.Lbctl("pair", "status", "-o", "json")
+	if json.Unmarshal([]byte(out), &p) != nil {
+		return p, fmt.Errorf("lbctl pair status: %w: %s", err, out)
+	}
+	return p, nil // exit code 1: it has something to tell
 }
