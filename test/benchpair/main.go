@@ -122,21 +122,27 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 			}
 			progress("%s: run %d of %d", m.Name, n+1, set.runs)
 			result, err := rig.Run(m.Scenario, failover.Load{})
-			if err = errors.Join(err, result.Err); err != nil {
-				progress("")
-				errs = append(errs, fmt.Errorf("%s, run %d: %w", m.Name, n+1, err))
-				fmt.Fprintln(os.Stderr, errs[len(errs)-1])
-				if os.Getenv("KEEP") != "" {
-					return errors.Join(errs...)
-				}
+			if err == nil {
+				m.add(result)
 			}
-			m.add(result)
+			if err = errors.Join(err, result.Err, m.missed(result)); err == nil {
+				continue
+			}
+			progress("")
+			errs = append(errs, fmt.Errorf("%s, run %d: %w", m.Name, n+1, err))
+			fmt.Fprintln(os.Stderr, short(errs[len(errs)-1]))
+			if os.Getenv("KEEP") != "" {
+				return errors.Join(errs...)
+			}
+			if err := rig.Renew(); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
 		}
 		progress("")
 		fmt.Print(m.row())
 	}
 	fmt.Print(footing)
-	return short(errs)
+	return total(errs)
 }
 
 // scenarios has each scenario happen once, under many connections.
@@ -166,11 +172,17 @@ func scenarios(ctx context.Context, rig *failover.Rig, set settings) error {
 			return errors.Join(append(errs, err)...)
 		}
 	}
-	return short(errs)
+	return total(errs)
 }
 
-// short says how many failed; each was told when it did.
-func short(errs []error) error {
+// short is the end of an error: that may be a daemon's log.
+func short(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
+// total says how many failed; each was told when it did.
+func total(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}

@@ -108,7 +108,7 @@ func (r *Router) Off() bool { return r.off }
 // PowerOn is the opposite of PowerOff, of a router that has booted: nothing is left of
 // its pins and of what is below /run, nor of addresses but its own.
 func (r *Router) PowerOn() error {
-	err := errors.Join(r.unmount(), r.forgetRun(), r.makeDirs())
+	err := errors.Join(r.forgetPins(), r.unmount(), r.forgetRun(), r.makeDirs())
 	for _, leg := range pairLegs {
 		err = errors.Join(err, r.dropAddresses(leg), r.Plug(leg), r.awaitNoProgram(leg))
 	}

@@ -44,6 +44,21 @@ func (r *Router) makeDirs() error {
 // forgetRun empties the run directory, as a boot does.
 func (r *Router) forgetRun() error { return os.RemoveAll(filepath.Join(r.Dir, "run")) }
 
+// forgetPins removes what is pinned, and waits until the programs are gone with it. To
+// unmount is not enough: another mount namespace may have the file system too.
+func (r *Router) forgetPins() error {
+	if err := os.RemoveAll(filepath.Join(r.Dir, "bpf", "tarpon")); err != nil {
+		return err
+	}
+	return Wait(10*time.Second, func() error {
+		out, err := r.lab.Run(r.Host, "ip", "link")
+		if err == nil && strings.Contains(out, "xdp") {
+			err = errors.New("a program is still attached")
+		}
+		return err
+	})
+}
+
 // dropAddresses leaves an interface with those that its router was given first.
 func (r *Router) dropAddresses(leg string) error {
 	out, err := r.lab.Run(r.Host, "ip", "-j", "addr", "show", "dev", leg)
