@@ -71,6 +71,10 @@ func (c *Controller) followPair(old *config.Config) error {
 	case same:
 		c.pair.Changed()
 		return nil
+	case !c.config.Paired(): // it leaves: the other router is not to hear of what follows
+		c.complain("end the pair", c.pair.Close())
+		c.pair = nil
+		return c.openPair()
 	}
 	// Not here: it may be the pair that made the change, and waits for the other
 	// router's word.
