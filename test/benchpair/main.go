@@ -116,11 +116,11 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 		if !strings.Contains(m.Name, set.only) {
 			continue
 		}
-		for n := range set.runs {
+		for n := 0; len(m.results) < set.runs && n < 3*set.runs; n++ {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			progress("%s: run %d of %d", m.Name, n+1, set.runs)
+			progress("%s: run %d of %d", m.Name, len(m.results)+1, set.runs)
 			result, err := rig.Run(m.Scenario, failover.Load{})
 			if err == nil {
 				m.add(result)

@@ -14,16 +14,27 @@ type measured struct {
 	failover.Scenario
 	goal    time.Duration // of the 99th percentile; 0: none
 	results []failover.Result
+	// disturbed runs say nothing about the pair's gap, and are made again.
+	disturbed int
 }
 
-func (m *measured) add(r failover.Result) { m.results = append(m.results, r) }
+// tooLate: a sender that itself was held up for so long measures the machine it is on.
+const tooLate = 20 * time.Millisecond
+
+func (m *measured) add(r failover.Result) {
+	if r.Pause > tooLate {
+		m.disturbed++
+		return
+	}
+	m.results = append(m.results, r)
+}
 
 // missed is an error if a run is above what all but a few may need.
 func (m *measured) missed(r failover.Result) error {
-	if m.goal == 0 || r.Gap < m.goal {
+	if m.goal == 0 || r.Gap < m.goal || r.Pause > tooLate {
 		return nil
 	}
-	return fmt.Errorf("expected a gap below %s, it was %s: %s (the sender itself was late by %s)", m.goal, r.Gap.Round(time.Millisecond), r.Worst, r.Pause.Round(time.Millisecond))
+	return fmt.Errorf("expected a gap below %s, it was %s: %s", m.goal, r.Gap.Round(time.Millisecond), r.Worst)
 }
 
 func heading(set settings) string {
@@ -32,8 +43,8 @@ Gap in service as 16 UDP streams see it (4 clients, 2 vips, both families, a pac
 per ms), the worst stream of each run; %d runs of each event; adverts every 100 ms
 %s
 
-%-33s %7s %7s %7s %7s %7s %5s
-`, set.runs, machine(), "ms", "median", "p99", "worst", "goal", "lost", "moved")
+%-33s %5s %6s %5s %5s %6s %6s %5s
+`, set.runs, machine(), "ms", "runs", "median", "p99", "worst", "goal", "lost", "moved")
 }
 
 func (m *measured) row() string {
@@ -47,14 +58,18 @@ func (m *measured) row() string {
 		}
 	}
 	if len(all) == 0 {
-		return ""
+		return fmt.Sprintf("%-33s no run was good, %d were disturbed\n", m.Name, m.disturbed)
 	}
 	slices.Sort(all)
 	goal := ""
 	if m.goal > 0 {
 		goal = fmt.Sprintf("<%d", m.goal.Milliseconds())
 	}
-	return fmt.Sprintf("%-33s %7d %7d %7d %7s %7d %5d\n", m.Name, ms(at(all, 0.5)), ms(at(all, 0.99)), ms(all[len(all)-1]), goal, lost, moved)
+	row := fmt.Sprintf("%-33s %5d %6d %5d %5d %6s %6d %5d\n", m.Name, len(all), ms(at(all, 0.5)), ms(at(all, 0.99)), ms(all[len(all)-1]), goal, lost, moved)
+	if m.disturbed > 0 {
+		row += fmt.Sprintf("  %d runs were made again: the sender itself was late by more than %s\n", m.disturbed, tooLate)
+	}
+	return row
 }
 
 // at is a quantile of sorted values: the smallest that so many are not above.

@@ -184,15 +184,25 @@ func (r *Rig) forgetNeighbours() error {
 
 var diskFull = Scenario{
 	Name: "standby: disk full; then power cut", Kept: "connections", May: "packets of the gap",
-	Why: "a change is refused, by the full router's name; taking over needs no disk",
+	Why: "a change waits, pair status says what for; taking over needs no disk",
 	Event: func(r *Rig, a *lab.Router) error {
 		peer := r.Peer(a)
 		if err := fill(peer); err != nil {
 			return err
 		}
-		out, err := a.Lbctl("add-vip", lab.Vip4(9)+":9", "--real", r.Real4(1))
-		if err == nil || !strings.Contains(out, peer.Host) || !strings.Contains(out, "no space") {
-			return fmt.Errorf("expected that a change is refused, since %s has no space left on its disk; lbctl said: %s", peer.Host, out)
+		out, err := a.MustLbctl("edit-vip", r.Vips()[0].String()+"/tcp", "--name", fmt.Sprintf("shop%d", time.Now().Unix()))
+		if err != nil || !strings.Contains(out, "pending for "+peer.Host) {
+			return fmt.Errorf("expected a change that is pending for %s (%w); lbctl said: %s", peer.Host, err, out)
+		}
+		err = lab.Wait(5*time.Second, func() error {
+			out, _ := a.Lbctl("pair", "status")
+			if !strings.Contains(strings.Join(strings.Fields(out), " "), "no space left") {
+				return fmt.Errorf("expected that pair status says what keeps %s from the change; it says: %s", peer.Host, out)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		return r.PowerOff(a)
 	},
