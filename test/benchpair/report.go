@@ -101,6 +101,9 @@ func scenarioRow(s failover.Scenario, r failover.Result, err error) string {
 	var b strings.Builder
 	t := r.All
 	fmt.Fprintf(&b, "%-41s %6d %5d %6d %5d %5d %6d\n", s.Name, ms(r.OneActive), ms(r.Gap), t.Kept(), t.Reset, t.Closed, t.Stalled)
+	if r.Gap > tooLate {
+		fmt.Fprintf(&b, "  worst: %s\n", r.Worst)
+	}
 	fmt.Fprintf(&b, "  kept: %s\n", s.Kept)
 	if s.May != "" {
 		fmt.Fprintf(&b, "  may break: %s\n", s.May)

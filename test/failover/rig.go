@@ -54,7 +54,7 @@ func NewRig(o Options) (*Rig, error) {
 		o.Echo = func(_ *lab.Lab, real int) error { return r.serve(ctx, real) }
 	}
 	if err := r.start(o); err != nil {
-		return nil, errors.Join(err, r.logs(), r.Close())
+		return nil, errors.Join(err, r.Logs(), r.Close())
 	}
 	return r, nil
 }
@@ -229,8 +229,8 @@ func supervise(router *lab.Router) error {
 func freeze(router *lab.Router) error { return router.SignalDaemon(syscall.SIGSTOP) }
 func thaw(router *lab.Router) error   { return router.SignalDaemon(syscall.SIGCONT) }
 
-// logs are the ends of the routers' logs, as an error.
-func (r *Rig) logs() error {
+// Logs are the ends of the routers' logs, as an error.
+func (r *Rig) Logs() error {
 	var errs []error
 	for _, router := range r.Routers() {
 		text, _ := os.ReadFile(router.LogFile())
