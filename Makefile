@@ -4,7 +4,7 @@ CLANG ?= clang-14
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PACKAGES = ca-certificates iproute2 ethtool nginx-light apache2-utils curl iperf3 nftables procps bpftool keepalived frr rpm systemd
 
-.PHONY: build demo test bench dist generate lint packages
+.PHONY: build demo test bench bench-pair dist generate lint packages
 
 build:
 	go build -trimpath -o bin/ ./cmd/...
@@ -23,6 +23,10 @@ test: packages
 bench: packages build
 	@go run ./test/bench
 	@go test ./loader -run '^$$' -bench 1M -benchtime 20x
+
+# What clients notice when a router of a pair fails. RUNS=200 for the whole of it.
+bench-pair: packages build
+	@go run ./test/benchpair
 
 # The .deb and the .rpm, in dist/. VERSION=1.2.3, ARCH=arm64 for others than this.
 dist:
