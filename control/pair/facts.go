@@ -89,8 +89,8 @@ func (p *Pair) vrrpFacts() vrrp.Facts {
 }
 
 // judge is this router's effective priority, and its fault.
-func (p *Pair) judge() (priority uint8, fault string) {
-	left := p.side.Own.Priority
+func (p *Pair) judge() (uint8, string) {
+	left, fault := p.side.Own.Priority, p.services.Fault()
 	for i, track := range p.side.Tracks {
 		why := p.fails(i, track)
 		switch {

@@ -26,6 +26,7 @@ import (
 	"github.com/tarpon-lb/tarpon/control/pair/link"
 	"github.com/tarpon-lb/tarpon/control/pair/program"
 	"github.com/tarpon-lb/tarpon/control/pair/replica"
+	"github.com/tarpon-lb/tarpon/control/pair/service"
 	"github.com/tarpon-lb/tarpon/control/pair/vrrp"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/healthcheck"
@@ -89,6 +90,7 @@ type Pair struct {
 	agreement *agree.Agreement
 	handover  *handover.Handover
 	hooks     *program.Hooks
+	services  *service.Services
 	tracks    *healthcheck.Set[int]
 	link      *link.Link       // nil with a foreign peer
 	replica   *replica.Replica // likewise
@@ -103,6 +105,8 @@ type Pair struct {
 	tried     time.Time               // the last handover that this router began
 	verifying map[string]bool         // legs whose neighbours a handover waits for; nil: it does not
 	failing   map[int]string          // gateways and scripts
+	stops     int                     // of the services, for handovers
+	stuck     time.Time               // when a service last did not stop
 	carrier   map[string]vrrp.Instant // since when, by leg
 	facts     Facts                   // ours, as told last
 	peer      Facts                   // the other's
@@ -142,6 +146,7 @@ func Open(o Options) (*Pair, error) {
 	p.agreement = agree.New(side.Own.Name, side.Peer.Name, agreeRouter{p})
 	p.handover = handover.New(side.Peer.Name, handoverRouter{p})
 	p.hooks = program.NewHooks(p.hookEnded)
+	p.services = service.New(p.conf.Services, p.tellServices)
 	p.tracks = healthcheck.NewSet[int]()
 	p.heard = p.wasHeard()
 	p.announcer = announce.New(announce.Options{
@@ -309,6 +314,7 @@ func (p *Pair) Close() error {
 	p.end()
 	p.handover.Abandon(errEnded)
 	p.hooks.Close()
+	p.services.Close()
 	p.announcer.Close()
 	p.tracks.Close()
 	var err error
@@ -325,6 +331,7 @@ func (p *Pair) decide(now bool) {
 	p.look()
 	if now && !p.decided && !p.active {
 		p.decided = true
+		p.services.Rest(true, nil)
 		p.Events.Fail("remove the addresses", p.Controller.SetActive(false))
 	}
 }
@@ -335,7 +342,7 @@ func (p *Pair) look() {
 	switch {
 	case s.Role == vrrp.Active && !p.active:
 		p.becomeActive(s.Why)
-	case s.Role == vrrp.Standby && p.active && !p.handover.Busy():
+	case s.Role == vrrp.Standby && p.active && (!p.handover.Busy() || p.handover.Stopping()):
 		p.becomeStandby(s.Why)
 	case s.Role == vrrp.Active && s.Announces > p.told:
 		p.told = s.Announces
@@ -358,13 +365,16 @@ func (p *Pair) look() {
 
 // giveAway hands the service over because the other router is the better one.
 func (p *Pair) giveAway(s *vrrp.Snapshot) {
+	if p.facts.Fault == "" && time.Since(p.stuck) < stuckPause {
+		return
+	}
 	p.tried = time.Now()
 	why := fmt.Sprintf("%s has priority %d against %d", p.side.Peer.Name, p.peer.Priority, s.Priority)
 	if p.facts.Fault != "" {
 		why = "fault: " + p.facts.Fault
 	}
 	if p.conf.Foreign {
-		p.speaker.Yield(why, true)
+		p.leaveForeign(why, p.facts.Fault != "", func(err error) { p.Events.Fail("give the addresses away", err) })
 		return
 	}
 	p.handover.Begin(time.Now(), why, p.facts.Fault != "", func(err error) {

@@ -27,6 +27,7 @@ func (p *Pair) becomeActive(why string) {
 	p.seen.tookRole(roleActive, why, began)
 	p.announce()
 	p.Loader.RenewReplicated()
+	p.services.Run()
 	p.Events.Info(event.PairActive, "this router has the addresses", zap.String("reason", why), zap.Duration("took", time.Since(began)))
 	p.fire("active", why)
 	p.review()
@@ -36,6 +37,7 @@ func (p *Pair) becomeActive(why string) {
 func (p *Pair) becomeStandby(why string) {
 	began := time.Now()
 	p.active = false
+	p.services.Rest(true, nil) // after a handover they rest; else the other router has the addresses already
 	for leg, addresses := range p.Controller.Moving() {
 		if leg != "" {
 			p.Events.Fail("withdraw the addresses", p.announcer.Withdraw(leg, addresses))

@@ -17,9 +17,7 @@ import (
 func (p *Pair) Switchover(why string, force bool, done func(error)) {
 	switch {
 	case p.conf.Foreign && p.active:
-		p.speaker.Yield(why, true)
-		p.look()
-		done(nil)
+		p.leaveForeign(why, force, done)
 	case p.conf.Foreign:
 		done(fmt.Errorf("the other router is no Tarpon: have it give the service away, by %s", "stopping its VRRP"))
 	case !p.linked:
@@ -40,9 +38,10 @@ func (p *Pair) Leaving(done func(handedOver bool)) {
 	case !p.active:
 		done(false)
 	case p.conf.Foreign:
-		p.speaker.Yield("it is stopped", true)
-		p.becomeStandby("it is stopped")
-		done(true)
+		p.leaveForeign("it is stopped", false, func(err error) {
+			p.Events.Fail("hand over before the end", err)
+			done(err == nil)
+		})
 	case !p.linked || p.held() || !p.status.Load().InSync():
 		done(false)
 	default:

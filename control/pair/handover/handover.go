@@ -1,13 +1,15 @@
 // Package handover moves the service from the active router of a pair to the other
-// one, on purpose, so that no packet is lost: the flows first, then the silence of the
-// old router, then the addresses of the new one; and back again if the new one cannot.
+// one, on purpose, so that no packet is lost: the services that run beside it end, then
+// the flows, then the silence of the old router, then the addresses of the new one; and
+// back again if the new one cannot.
 //
 // The programs of both routers translate whatever reaches them, whoever is active. So
 // frames that are late find the old router working; what moves is who answers and
 // speaks for the floating addresses.
 //
 //	old     offer          take                     leave
-//	           \  / flush    \      addresses,     /
+//	           \  / stop,    \      addresses,     /
+//	             / flush      \                   /
 //	new       accept      mute of old, then take, taken
 //
 // It is a state machine fed with messages and time. One goroutine owns it, the
@@ -52,6 +54,11 @@ type Router interface {
 	// overrides what an operator may override.
 	Unfit(force bool) error
 
+	// Stop ends the services; Stopped is called when they have ended, or do not. Hard:
+	// they are killed rather.
+	Stop(hard bool)
+	// Start is the opposite of Stop, where this router is active still.
+	Start()
 	// Flush sends the flows that changed; Flushed is called when they have arrived.
 	Flush()
 	// Yield ends this router's answers, speech and adverts for floating addresses, which
@@ -86,6 +93,7 @@ const (
 	idle   state = iota
 	asking       // this is to be the new router
 	offered
+	stopping // until the services have ended, by limits of their own
 	flushing
 	yielded   // the new router takes it
 	accepting // this is the new router
@@ -100,6 +108,7 @@ type Handover struct {
 	deadline time.Time
 	force    bool
 	why      string
+	stopped  bool // the services were told to end
 	done     func(error)
 }
 
@@ -108,6 +117,9 @@ func New(peer string, router Router) *Handover { return &Handover{peer: peer, ro
 
 // Busy: a handover is under way.
 func (h *Handover) Busy() bool { return h.state != idle }
+
+// Stopping: this router has the service, and ends what runs beside it.
+func (h *Handover) Stopping() bool { return h.state == stopping }
 
 // Deadline is when Tick must be called; zero: nothing is waited for.
 func (h *Handover) Deadline() time.Time { return h.deadline }
@@ -152,8 +164,11 @@ var errUnderWay = errors.New("a switchover is under way")
 func (h *Handover) enter(s state, deadline time.Time) { h.state, h.deadline = s, deadline }
 
 func (h *Handover) end(err error) {
-	done := h.done
-	h.state, h.deadline, h.done = idle, time.Time{}, nil
+	done, start := h.done, h.stopped && err != nil
+	h.state, h.deadline, h.done, h.stopped = idle, time.Time{}, nil, false
+	if start {
+		h.router.Start()
+	}
 	if done != nil {
 		done(err)
 	}
@@ -178,9 +193,12 @@ func (h *Handover) Receive(now time.Time, m Message) {
 		h.router.Take(h.why)
 	case m.Kind == Refuse && h.state == offered:
 		h.end(fmt.Errorf("%s refuses: %s", h.peer, m.Why))
+	case m.Kind == Accept && h.state == offered && h.stopped:
+		h.flush(now)
 	case m.Kind == Accept && h.state == offered:
-		h.enter(flushing, now.Add(flushTime))
-		h.router.Flush()
+		h.stopped = true
+		h.enter(stopping, now.Add(answerTime))
+		h.router.Stop(h.force)
 	case m.Kind == Taken && h.state == yielded:
 		h.router.Leave()
 		h.end(nil)
@@ -213,6 +231,26 @@ func (h *Handover) takeOffer(now time.Time, m Message) {
 	h.router.Send(Message{Kind: Accept})
 }
 
+// Stopped: the services have ended, or one of them has not. That may have lasted for
+// longer than the other router waits: then it is asked again.
+func (h *Handover) Stopped(now time.Time, err error) {
+	switch {
+	case h.state != stopping:
+	case err != nil:
+		h.end(err)
+	case now.Before(h.deadline):
+		h.flush(now)
+	default:
+		h.enter(offered, now.Add(answerTime))
+		h.router.Send(Message{Kind: Offer, Why: h.why, Force: h.force})
+	}
+}
+
+func (h *Handover) flush(now time.Time) {
+	h.enter(flushing, now.Add(flushTime))
+	h.router.Flush()
+}
+
 // Flushed: the other router has all flows.
 func (h *Handover) Flushed(now time.Time) {
 	if h.state != flushing {
@@ -243,6 +281,10 @@ func (h *Handover) Tick(now time.Time) {
 		return
 	}
 	switch h.state {
+	case stopping:
+		if !h.router.Active() {
+			h.end(fmt.Errorf("%s is active already", h.peer))
+		}
 	case flushing:
 		if h.force {
 			h.Flushed(now)
@@ -281,7 +323,7 @@ func (h *Handover) Abandon(why error) {
 // the deadline, and by who is heard.
 func (h *Handover) Down() {
 	switch h.state {
-	case asking, offered, flushing, accepting:
+	case asking, offered, stopping, flushing, accepting:
 		h.end(fmt.Errorf("the link to %s went down", h.peer))
 	}
 }

@@ -18,9 +18,12 @@ type router struct {
 	active    bool // has the service, in its own eyes
 	speaks    bool // answers and advertises
 	addresses bool
+	serves    bool // services run, or end just now
 	unfit     error
 	cannot    error         // why taking fails
 	slow      time.Duration // how long flushing and taking last
+	stops     time.Duration // how long services take to end
+	stuck     error         // why they do not
 	net       *network
 }
 
@@ -83,24 +86,47 @@ func (r *router) Unfit(force bool) error {
 	return r.unfit
 }
 
+func (r *router) Stop(hard bool) {
+	r.log(map[bool]string{false: "stop", true: "kill"}[hard])
+	r.net.after(r.stops, func() {
+		var err error
+		if !hard {
+			err = r.stuck
+		}
+		r.serves = r.serves && err != nil
+		r.Stopped(r.net.now, err)
+	})
+}
+
+func (r *router) Start() {
+	r.log("start")
+	r.serves = r.active
+}
+
 func (r *router) Flush() {
 	r.log("flush")
 	r.net.after(r.slow, func() { r.Flushed(r.net.now) })
 }
 func (r *router) Yield()  { r.log("yield"); r.speaks = false }
 func (r *router) Resume() { r.log("resume"); r.speaks = true }
-func (r *router) Leave()  { r.log("leave"); r.active, r.speaks, r.addresses = false, false, false }
+func (r *router) Leave() {
+	r.log("leave")
+	r.active, r.speaks, r.addresses, r.serves = false, false, false, false
+}
 func (r *router) Take(string) {
 	r.log("take")
-	r.active, r.speaks, r.addresses = true, true, true
+	r.active, r.speaks, r.addresses, r.serves = true, true, true, true
 	r.net.after(r.slow, func() { r.Took(r.cannot) })
 }
-func (r *router) Drop()             { r.log("drop"); r.active, r.speaks, r.addresses = false, false, false }
+func (r *router) Drop() {
+	r.log("drop")
+	r.active, r.speaks, r.addresses, r.serves = false, false, false, false
+}
 func (r *router) OtherSpeaks() bool { return r.other.speaks }
 
 func pair() (*network, *router, *router) {
 	n := &network{now: time.Unix(1000, 0)}
-	lb1 := &router{name: "lb1", net: n, active: true, speaks: true, addresses: true}
+	lb1 := &router{name: "lb1", net: n, active: true, speaks: true, addresses: true, serves: true}
 	lb2 := &router{name: "lb2", net: n, other: lb1}
 	lb1.other = lb2
 	lb1.Handover, lb2.Handover = New("lb2", lb1), New("lb1", lb2)
@@ -115,21 +141,35 @@ func TestHandover(t *testing.T) {
 		old, new string // what they did
 		err      string
 	}{
-		{"all is well", nil, false, "send offer, flush, yield, send take, leave", "send accept, take, send taken", ""},
+		{"all is well", nil, false, "send offer, stop, flush, yield, send take, leave", "send accept, take, send taken", ""},
 		{"the new one is not in sync", func(_ *network, _, new *router) { new.unfit = errors.New("not in sync") }, false,
 			"send offer", "send refuse", "lb2 refuses: not in sync"},
 		{"the same, with force", func(_ *network, _, new *router) { new.unfit = errors.New("not in sync") }, true,
-			"send offer, flush, yield, send take, leave", "send accept, take, send taken", ""},
+			"send offer, kill, flush, yield, send take, leave", "send accept, take, send taken", ""},
 		{"the new one cannot", func(_ *network, _, new *router) {
 			new.cannot = errors.New("192.168.26.1 does not answer to 192.168.26.200")
 		}, false,
-			"send offer, flush, yield, send take, resume", "send accept, take, drop, send failed", "lb2 could not take it: 192.168.26.1 does not answer to 192.168.26.200"},
+			"send offer, stop, flush, yield, send take, resume, start", "send accept, take, drop, send failed", "lb2 could not take it: 192.168.26.1 does not answer to 192.168.26.200"},
 		{"the neighbours are too slow", func(_ *network, _, new *router) { new.slow = time.Hour }, false,
-			"send offer, flush, yield, send take, resume", "send accept, take, drop, send failed", "lb2 could not take it: the neighbours did not follow within 1.5s"},
+			"send offer, stop, flush, yield, send take, resume, start", "send accept, take, drop, send failed", "lb2 could not take it: the neighbours did not follow within 1.5s"},
 		{"the flows are too slow", func(_ *network, old, _ *router) { old.slow = time.Hour }, false,
-			"send offer, flush", "send accept", "the flows did not reach lb2 within 2s"},
+			"send offer, stop, flush, start", "send accept", "the flows did not reach lb2 within 2s"},
 		{"the same, with force", func(_ *network, old, _ *router) { old.slow = time.Hour }, true,
-			"send offer, flush, yield, send take, leave", "send accept, take, send taken", ""},
+			"send offer, kill, flush, yield, send take, leave", "send accept, take, send taken", ""},
+		{"services do not stop", func(_ *network, old, _ *router) { old.stuck = errors.New("service ftp does not stop") }, false,
+			"send offer, stop, start", "send accept", "service ftp does not stop"},
+		{"the same, with force", func(_ *network, old, _ *router) { old.stuck = errors.New("service ftp does not stop") }, true,
+			"send offer, kill, flush, yield, send take, leave", "send accept, take, send taken", ""},
+		{"services stop slowly", func(_ *network, old, _ *router) { old.stops = 5 * time.Second }, false,
+			"send offer, stop, send offer, flush, yield, send take, leave", "send accept, send accept, take, send taken", ""},
+		{"the new one is gone when they have", func(n *network, old, _ *router) {
+			old.stops = 5 * time.Second
+			n.after(time.Second, func() { n.down = true })
+		}, false, "send offer, stop, send offer, start", "send accept", "lb2 does not answer"},
+		{"the service is lost while they stop", func(n *network, old, _ *router) {
+			old.stops = 5 * time.Second
+			n.after(time.Second, func() { old.active, old.serves = false, false })
+		}, false, "send offer, stop, start", "send accept", "lb2 is active already"},
 		{"no answer", func(n *network, _, _ *router) { n.down = true }, false, "send offer", "", "lb2 does not answer"},
 		{"the new one is active too", func(_ *network, _, new *router) { new.active = true }, false, "send offer", "send refuse", "lb2 refuses: it is active too"},
 	} {
@@ -159,7 +199,7 @@ func TestHandover(t *testing.T) {
 func TestLinkGoesDown(t *testing.T) {
 	for after := time.Duration(0); after < time.Second; after += 10 * time.Millisecond {
 		n, old, new := pair()
-		old.slow, new.slow = 200*time.Millisecond, 200*time.Millisecond
+		old.slow, new.slow, old.stops = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
 		ended := false
 		old.Begin(n.now, "switchover", false, func(error) { ended = true })
 		n.run(after, old, new)
@@ -187,6 +227,10 @@ func TestLateAndLost(t *testing.T) {
 			if n.random.IntN(4) == 0 {
 				r.cannot = errors.New("no")
 			}
+			r.stops = time.Duration(n.random.IntN(2500)) * time.Millisecond
+			if n.random.IntN(4) == 0 {
+				r.stuck = errors.New("no")
+			}
 		}
 		told, force := 0, n.random.IntN(2) == 0
 		done := func(error) { told++ }
@@ -203,8 +247,8 @@ func TestLateAndLost(t *testing.T) {
 			t.Fatalf("seed %d: nobody speaks: %v and %v", seed, old.did, new.did)
 		}
 		for _, r := range []*router{old, new} {
-			if r.speaks != r.addresses || r.speaks != r.active {
-				t.Fatalf("seed %d: %s speaks %v, has the addresses %v, is active %v", seed, r.name, r.speaks, r.addresses, r.active)
+			if r.speaks != r.addresses || r.speaks != r.active || r.speaks != r.serves {
+				t.Fatalf("seed %d: %s speaks %v, has the addresses %v, is active %v, services run %v: %v", seed, r.name, r.speaks, r.addresses, r.active, r.serves, r.did)
 			}
 		}
 	}
