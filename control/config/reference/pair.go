@@ -125,7 +125,7 @@ func fence() Mapping {
 		{Name: "agent", Type: Text{Pattern: "^/?[A-Za-z0-9_][A-Za-z0-9_./-]*$"}, Required: true, Example: "fence_ipmilan"},
 		{Name: "options", Type: Names{Text{Pattern: `^/[^\x00-\x1f\x7f]*$`}}, Required: true, Example: "{lb1: /etc/tarpon/fence.lb1, lb2: /etc/tarpon/fence.lb2}",
 			Doc: "by router, the file of how to shoot it: key=value a line, mode 0600, on the other one"},
-		{Name: "delay", Type: quick, Default: "2s", Doc: "that the lower priority waits"},
+		{Name: "delay", Type: quick, Default: "2s", Doc: "that the lower priority waits; longer than a shot takes"},
 		{Name: "timeout", Type: Time{time.Millisecond, time.Hour, time.Millisecond}, Default: "30s"},
 		{Name: "on_fail", Type: Words{"wait", "proceed"}, Default: "wait", Doc: "when the agent fails"},
 		{Name: "require", Type: Words{"true", "false"}, Default: "false", Doc: "true: no takeover of a peer that was never heard, for it is not fenced"},
