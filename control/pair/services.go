@@ -43,14 +43,6 @@ func (p *Pair) leaveForeign(why string, hard bool, done func(error)) {
 	})
 }
 
-// stopTime is how long all services may take to end.
-func (p *Pair) stopTime() (limit time.Duration) {
-	for _, s := range p.conf.Services {
-		limit += s.Timeout
-	}
-	return limit
-}
-
 // tellServices hears of them, in a goroutine of theirs.
 func (p *Pair) tellServices(events []service.Event) {
 	for _, e := range events {
