@@ -199,6 +199,7 @@ enum flow_flag {
 	FLOW_CHANGED = 1 << 4,	  /* state changed since replication copied it */
 	FLOW_SENT = 1 << 5,	  /* the other router has it */
 	FLOW_GENERATION = 1 << 6, /* toggled when a SYN opens the entry again */
+	FLOW_BROUGHT = 1 << 7,	  /* in tables that flows come over from: it has */
 };
 
 /* A flow that comes from elsewhere: see put.h. Go fills it, the program answers. */
@@ -211,7 +212,7 @@ struct flow_put {
 	__u8 used; /* 0 ends a batch */
 	__u16 result;
 	__u8 evicted; /* another flow gave way */
-	__u8 pad;
+	__u8 brought; /* was here before: if it is no more, it has ended */
 };
 
 /* How many go in one batch: some 20 us, in which a CPU does nothing else. */

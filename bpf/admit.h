@@ -30,7 +30,7 @@ enum collision {
 	COLLISION_ENDED, /* the other flow was as good as dead, and is now */
 };
 
-/* How many places of a schedule are tried for one that the client can use. */
+/* How many backends of a schedule are tried for one that the client can use. */
 #define TRIES 8
 
 /* An entry that a new flow of the same client port may push aside. */
@@ -129,15 +129,13 @@ INLINE int choose(const struct facts *f, struct insert *insert, __u64 schedule, 
 		  bool v6)
 {
 	int chosen = REFUSED_EMPTY;
+	__u32 place = first;
 
 	for (int i = 0; i < TRIES; i++) {
-		__u32 place = first + i;
-
-		if (place >= SCHEDULE_SLOTS(schedule))
-			place %= SCHEDULE_SLOTS(schedule);
 		chosen = usable_at(f, insert, schedule, place, v6);
 		if (chosen > 0 || chosen == REFUSED_EMPTY || chosen == REFUSED_FULL_NAT)
 			break;
+		place = schedule_next(schedule, place);
 	}
 	return chosen;
 }

@@ -14,6 +14,11 @@ const volatile __u64 hash_secret[2];
 const volatile __u32 flow4_page_mask;
 const volatile __u32 flow6_page_mask;
 
+/* Flows still come over from the tables before, which have these masks (before.h). */
+const volatile bool upgrading;
+const volatile __u32 before4_page_mask;
+const volatile __u32 before6_page_mask;
+
 /* ICMP errors and RSTs that one CPU may send per tick (1.07 s). */
 const volatile __u32 answers_per_tick = 1000;
 

@@ -101,10 +101,13 @@ INLINE __u32 flow_seen(__u64 value)
 	return value >> FLOW_SEEN_SHIFT;
 }
 
-/* Ticks since a packet was seen; modulo 2^24 ticks, 208 days. */
+/* Ticks since a packet was seen; modulo 2^24 ticks, 208 days. Another CPU may have seen
+ * one in a later tick than the caller's now: that is 0, not the whole circle. */
 INLINE __u32 flow_age(__u64 value, __u32 now)
 {
-	return (now - flow_seen(value)) & FLOW_SEEN_MASK;
+	__u32 age = (now - flow_seen(value)) & FLOW_SEEN_MASK;
+
+	return age <= FLOW_SEEN_MASK / 2 ? age : 0;
 }
 
 INLINE __u64 flow_value(__u16 backend, __be16 vip_port, __u8 bits, __u32 seen)

@@ -46,6 +46,9 @@ INLINE __u64 *slot_at(void *page, const struct flow_key *key, __u32 index, bool 
 	return slot_in(page, place_at(key, index, v6), v6);
 }
 
+/* A wish that holds whatever this client has with other vips. */
+#define NEIGHBOURS_ANY (~0ull)
+
 /* What this client has with other vips in these buckets. */
 INLINE __u64 neighbours_of(void *page, const struct flow_key *key, bool v6)
 {
@@ -92,15 +95,15 @@ INLINE bool slot_evict(__u64 *slot, __u64 value, bool v6)
 
 /*
  * How readily an entry gives way: 0 never, else by class and then by age. An
- * established TCP flow never does while it lives, nor does what the other router
- * has (the sweep ends that first, and tells it).
+ * established TCP flow never does while it lives. What the other router has does
+ * when nothing else is left: nobody tells that router, which finds the difference.
  */
 INLINE __u32 yields(__u64 value, const struct insert_limits *limits, __u32 now)
 {
 	__u32 age = flow_age(value, now), class;
 	__u8 state = flow_state(value);
 
-	if (state <= FLOW_GONE || (flow_bits(value) & FLOW_SENT))
+	if (state <= FLOW_GONE)
 		return 0;
 	if (state == FLOW_CLOSED || age > limits->longest[flow_timeout(state) & 7])
 		class = 4;
@@ -112,10 +115,12 @@ INLINE __u32 yields(__u64 value, const struct insert_limits *limits, __u32 now)
 		class = 1;
 	else
 		return 0;
+	if (!(flow_bits(value) & FLOW_SENT))
+		class += 4;
 	return class << 24 | age;
 }
 
-#define YIELDS_FIRST (4u << 24)
+#define YIELDS_FIRST (8u << 24)
 
 /* The bucket where else the flow of a slot may lie, from the slot alone. */
 INLINE __u32 other_bucket(const __u64 *slot, __u64 value, __u32 bucket, bool v6)
@@ -267,11 +272,12 @@ INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_l
 
 /* Under the lock. */
 INLINE enum inserted insert_locked(struct insert *insert, void *page,
-				   const struct insert_limits *limits, bool anyhow, bool v6)
+				   const struct insert_limits *limits, bool v6)
 {
 	if (find_locked(insert, page, v6))
 		return INSERT_EXISTS;
-	if (!anyhow && neighbours_of(page, &insert->key, v6) != insert->neighbours)
+	if (insert->neighbours != NEIGHBOURS_ANY &&
+	    neighbours_of(page, &insert->key, v6) != insert->neighbours)
 		return INSERT_RACED;
 	insert->at = claim_slot(insert, page, limits, v6);
 	if (insert->at == FLOW_NOWHERE)
@@ -281,8 +287,7 @@ INLINE enum inserted insert_locked(struct insert *insert, void *page,
 	return INSERTED;
 }
 
-/* anyhow: whatever flows this client has to other vips. */
-INLINE enum inserted flow_insert(struct insert *insert, bool anyhow, bool v6)
+INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 {
 	void *page = flow_page(&insert->key, v6);
 	struct flow_lock *lock = lock_of(insert->key.page, v6);
@@ -293,7 +298,7 @@ INLINE enum inserted flow_insert(struct insert *insert, bool anyhow, bool v6)
 	if (!page || !lock || !limit)
 		return INSERT_FULL;
 	bpf_spin_lock(&lock->lock);
-	result = insert_locked(insert, page, limit, anyhow, v6);
+	result = insert_locked(insert, page, limit, v6);
 	bpf_spin_unlock(&lock->lock);
 	if (result == INSERTED)
 		flow_dirty(insert->key.page, v6);
@@ -309,10 +314,10 @@ INLINE enum inserted flow_insert(struct insert *insert, bool anyhow, bool v6)
 
 GLOBAL int flow_insert4(struct insert *insert)
 {
-	return insert ? flow_insert(insert, false, false) : INSERT_FULL;
+	return insert ? flow_insert(insert, false) : INSERT_FULL;
 }
 
 GLOBAL int flow_insert6(struct insert *insert)
 {
-	return insert ? flow_insert(insert, false, true) : INSERT_FULL;
+	return insert ? flow_insert(insert, true) : INSERT_FULL;
 }

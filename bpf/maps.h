@@ -147,6 +147,24 @@ struct {
 	__type(value, struct flow_page);
 } flows6 SEC(".maps");
 
+/* The tables that flows come over from, while they do; else the same as flows4/6.
+ * The program before and this one write. Pinned as that one's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct flow_page);
+} before4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct flow_page);
+} before6 SEC(".maps");
+
 /* Locks of the pages, striped by page number: a map with a lock cannot be
  * mapped, so they are not in the pages. Program only. */
 struct {

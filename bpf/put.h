@@ -8,6 +8,27 @@
 
 #include "insert.h"
 
+/* Room to work in, for the stack has none to spare. Every load of a program has its
+ * own: nobody comes between. */
+struct put_room {
+	struct flow_put put;
+	struct insert insert;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct put_room);
+} put_rooms SEC(".maps");
+
+INLINE struct put_room *put_room(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&put_rooms, &zero);
+}
+
 /* Of two states of one connection the one that is further in its life. */
 INLINE __u8 further(__u8 a, __u8 b)
 {
@@ -54,6 +75,30 @@ INLINE bool put_is_right(const struct flow_put *put, const struct backend *backe
 	       !flow_vip_port(put->value) == !!backend->vip_port;
 }
 
+/* The entry that is here already, if there is one. */
+INLINE bool put_find(struct insert *insert, void *page, bool v6)
+{
+	for (int i = 0; i < 2 * FLOW_SLOTS; i++) {
+		__u64 *slot = slot_at(page, &insert->key, i, v6);
+
+		if (!slot_is(slot, &insert->key, ~0ull, v6))
+			continue;
+		insert->found = slot_value(slot, insert->key.vip_port, v6);
+		insert->at = place_at(&insert->key, i, v6);
+		if (insert->found)
+			return true;
+	}
+	return false;
+}
+
+INLINE enum inserted put_insert(const struct flow_put *put, struct insert *insert, void *page,
+				bool v6)
+{
+	if (put->brought)
+		return put_find(insert, page, v6) ? INSERT_EXISTS : INSERT_RACED;
+	return v6 ? flow_insert6(insert) : flow_insert4(insert);
+}
+
 /* One try; PUT_FULL also if the entry changed in this moment. */
 INLINE enum put_result put_once(struct flow_put *put, struct insert *insert, bool v6)
 {
@@ -62,12 +107,14 @@ INLINE enum put_result put_once(struct flow_put *put, struct insert *insert, boo
 
 	if (!page)
 		return PUT_REFUSED;
-	switch (flow_insert(insert, true, v6)) {
+	switch (put_insert(put, insert, page, v6)) {
 	case INSERTED:
 		put->evicted = insert->evicted;
 		return PUT_INSERTED;
 	case INSERT_EXISTS:
 		break;
+	case INSERT_RACED:
+		return PUT_KEPT;
 	default:
 		return PUT_FULL;
 	}
@@ -86,18 +133,22 @@ INLINE enum put_result put_once(struct flow_put *put, struct insert *insert, boo
 INLINE int put_flow(struct flow_put *put, bool v6)
 {
 	struct backend *backend = backend_of(flow_backend(put->value));
-	struct insert insert = {.value = put->value, .now = flow_clock()};
 	enum put_result result = PUT_REFUSED;
+	struct put_room *room = put_room();
+	struct insert *insert;
 
-	if (!backend || !put_is_right(put, backend, v6))
+	if (!room || !backend || !put_is_right(put, backend, v6))
 		return PUT_REFUSED;
-	flow_key(&insert.key, &put->client, put->client_port, backend->protocol,
+	insert = &room->insert;
+	*insert = (struct insert){
+	    .value = put->value, .neighbours = NEIGHBOURS_ANY, .now = flow_clock()};
+	flow_key(&insert->key, &put->client, put->client_port, backend->protocol,
 		 flow_vip_port(put->value), v6);
-	flow_key_of_vip(&insert.key, backend->vip_id, v6);
+	flow_key_of_vip(&insert->key, backend->vip_id, v6);
 	for (int i = 0; i < 4; i++) {
-		put->value = insert.value;
+		put->value = insert->value;
 		put->before = 0;
-		result = put_once(put, &insert, v6);
+		result = put_once(put, insert, v6);
 		if (result != PUT_FULL)
 			break;
 	}

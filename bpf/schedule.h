@@ -43,3 +43,20 @@ INLINE __u16 schedule_at(__u64 schedule, __u32 place)
 
 	return line ? *(volatile __u16 *)&line->backends[place & 31] : 0;
 }
+
+/*
+ * The place after this one, of another backend: in a schedule one often has many in a
+ * row. How far is looked is more than any row of Maglev's, and a bound for the others.
+ */
+GLOBAL __u32 schedule_next(__u64 schedule, __u32 place)
+{
+	__u16 id = schedule_at(schedule, place);
+
+	for (int i = 0; i < 128; i++) {
+		/* A place that was set to 0 would be known: the verifier would go each way. */
+		place = (place + 1) % SCHEDULE_SLOTS(schedule);
+		if (schedule_at(schedule, place) != id)
+			break;
+	}
+	return place;
+}

@@ -2,6 +2,7 @@
 /* Any packet: whose is it, and who takes it from here. */
 #pragma once
 
+#include "before.h"
 #include "decide.h"
 #include "forward.h"
 #include "portless.h"
@@ -97,6 +98,7 @@ INLINE int process_ip(frame *frame, struct packet *p, bool v6)
 		return v6 ? portless6(frame) : portless4(frame);
 	backend = known(&flow, p, v6);
 	if (!backend || !is_plain(p->facts, backend)) {
+		bring_over(&p->facts->ends, v6);
 		insert->at = flow.at;
 		insert->found = flow.value;
 		insert->key.page = flow.page;

@@ -64,6 +64,7 @@ func TestNumbersAreTheHeaders(t *testing.T) {
 		"ROUTE_FORWARDING_OFF": int(WayForwardingOff), "ROUTE_TOO_BIG": int(WayTooBig),
 		"REFUSED_EMPTY": refusalNumber(RefusedNobody), "REFUSED_SELF": refusalNumber(RefusedSelf),
 		"REFUSED_FULL_NAT": refusalNumber(RefusedFullNAT), "REFUSED_TAKEN": refusalNumber(RefusedTaken),
+		"FLOW_BROUGHT": int(valueBrought >> 32),
 		"FLOW_CHANGED": int(valueGone(0) >> 32 &^ uint64(stateGone)),
 	} {
 		if have, ok := c[name]; !ok || have != n {

@@ -9,13 +9,19 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+// beatSteps take some milliseconds.
+const beatSteps = 4096
+
 // Apply takes the steps in their order. It stops at the first that fails; those
 // before it stay. Steps that were taken are not lost: Tables shows them.
 func (l *Loader) Apply(steps []Step) error {
 	l.meaning.change()
 	defer l.meaning.Unlock()
 	defer l.setLongest()
-	for _, step := range steps {
+	for n, step := range steps {
+		if n%beatSteps == beatSteps-1 {
+			l.beat()
+		}
 		if err := step.apply(l); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}

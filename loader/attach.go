@@ -25,6 +25,10 @@ const (
 	Both    = Outside | Inside
 )
 
+// InsideFirst orders roles as programs are to be replaced: legs with reals first
+// (upgrade.go says why).
+func InsideFirst(a, b Role) int { return int(b&Inside) - int(a&Inside) }
+
 // A Mode is where on the way of a packet the program runs.
 type Mode uint8
 
@@ -49,7 +53,7 @@ type Leg struct {
 }
 
 // An Attachment is a leg and the mode that was chosen. Reason says why it is not
-// Native; it is empty if it is.
+// Native, or not for all packets; else it is empty.
 type Attachment struct {
 	Leg
 	Mode   Mode
@@ -124,6 +128,9 @@ func (l *Loader) attach(leg *leg) error {
 	l.writeLeg(leg, device)
 	if !leg.redirects {
 		l.forgetHops(leg.Ifindex)
+	}
+	if l.before != nil {
+		dieAt("replacing")
 	}
 	return nil
 }
@@ -203,6 +210,9 @@ func (l *Loader) attachXDP(leg *leg, device netlink.Link) error {
 	program, err := l.xdpFor(device)
 	if err != nil {
 		return err
+	}
+	if mode == Native && device.Type() == "bond" {
+		leg.Reason = "a bond: what comes in by its ports goes by TC"
 	}
 	if adoptXDP(leg, pin, device, program) {
 		return nil

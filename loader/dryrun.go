@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 
@@ -20,6 +21,9 @@ var ownMaps = []string{"hooks", "traffic_of", "allowances", "dirty4", "dirty6", 
 
 // forDryRun is the program of a hook that only says what it would do.
 func (p *programs) forDryRun(hook Hook) (*dryProgram, error) {
+	if p.replaced {
+		return nil, errors.New("the tables were replaced in this moment: ask again")
+	}
 	if p.dry[hook] != nil {
 		return p.dry[hook], nil
 	}
@@ -50,20 +54,29 @@ func (p *programs) forDryRun(hook Hook) (*dryProgram, error) {
 	return p.dry[hook], nil
 }
 
-func (d *dryProgram) close() {
-	if d != nil {
-		d.program.Close()
-		d.hooks.Close()
+// endDryRuns waits for the one that is under way, and lets none begin.
+func (p *programs) endDryRuns() {
+	p.dryRun.Lock()
+	defer p.dryRun.Unlock()
+	p.replaced = true
+	for _, dry := range p.dry {
+		if dry != nil {
+			dry.program.Close()
+			dry.hooks.Close()
+		}
 	}
 }
 
 // DryRun says what a program would make of a frame, if it came in by an attached
-// interface now. Nothing changes: not a flow, not a counter, not whose turn it is. The first of a hook loads its program, which takes a moment.
-// May be called concurrently.
+// interface now. Nothing changes: not a flow, not a counter, not whose turn it is. The
+// first of a hook loads its program, which takes a moment. May be called concurrently.
 func (l *Loader) DryRun(hook Hook, ifindex int, frame []byte) (Trace, error) {
-	l.programs.dryRun.Lock()
-	defer l.programs.dryRun.Unlock()
-	dry, err := l.programs.forDryRun(hook)
+	l.replacing.RLock()
+	programs := l.programs
+	l.replacing.RUnlock() // who replaces them does not wait for a program to be loaded
+	programs.dryRun.Lock()
+	defer programs.dryRun.Unlock()
+	dry, err := programs.forDryRun(hook)
 	if err != nil {
 		return Trace{}, err
 	}

@@ -89,8 +89,15 @@ func valueBackend(v uint64) BackendID { return BackendID(v) }
 func valueState(v uint64) State       { return State(v >> 32 & 0xf) }
 func valueFlags(v uint64) FlowFlags   { return FlowFlags(v >> 32 & 0xf0) }
 func valueVipPort(v uint64) uint16    { return hostPort(uint16(v >> 16)) }
+
+// valueAge is how many ticks before now a packet was seen. One may have come since, in
+// a later tick: that is 0, not the whole circle.
 func valueAge(v uint64, now uint32) uint32 {
-	return (now - uint32(v>>40)) & clockMask
+	age := (now - uint32(v>>40)) & clockMask
+	if age > clockMask/2 {
+		return 0
+	}
+	return age
 }
 
 // valueGone is the value of an ended flow, for who copies changes.
@@ -128,7 +135,7 @@ func (t *flowTable) read(slot int, now uint32) (Flow, bool) {
 	}
 	return Flow{
 		Client: client, Vip: t.vip(key), Backend: valueBackend(value), VipPort: valueVipPort(value),
-		State: valueState(value), Idle: time.Duration(valueAge(value, now)) * tick,
+		State: valueState(value), Idle: idle(value, now),
 	}, true
 }
 
@@ -165,13 +172,24 @@ func (t *flowTable) markDirty(slot int) {
 	}
 }
 
+// readFlows are the flow tables, for anybody and until done is called.
+func (l *Loader) readFlows() (_ *flowTables, done func()) {
+	l.replacing.RLock()
+	defer l.replacing.RUnlock()
+	t := l.flows
+	t.RLock()
+	return t, t.RUnlock
+}
+
 // Flows lists the flows of both families. It holds nothing: packets and the
 // sweep go on, so a flow that comes, goes or moves meanwhile may be missed or
 // seen twice. May be called concurrently.
 func (l *Loader) Flows() iter.Seq[Flow] {
 	return func(yield func(Flow) bool) {
+		tables, done := l.readFlows()
+		defer done()
 		now := clock()
-		for _, table := range []*flowTable{&l.memory.flows4, &l.memory.flows6} {
+		for _, table := range tables.both() {
 			for slot := range table.slots() {
 				if flow, ok := table.read(slot, now); ok && !yield(flow) {
 					return
@@ -184,8 +202,10 @@ func (l *Loader) Flows() iter.Seq[Flow] {
 // EndFlows ends the flows that match, at once, and says how many. May be called
 // concurrently with everything but Sweep.
 func (l *Loader) EndFlows(match func(Flow) bool) int {
+	tables, done := l.readFlows()
+	defer done()
 	ended, now := 0, clock()
-	for _, table := range []*flowTable{&l.memory.flows4, &l.memory.flows6} {
+	for _, table := range tables.both() {
 		for slot := range table.slots() {
 			flow, ok := table.read(slot, now)
 			if !ok || !match(flow) {

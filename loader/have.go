@@ -10,31 +10,33 @@ import (
 )
 
 // Tables reads what the program balances by from the kernel.
-func (l *Loader) Tables() (Tables, error) {
+func (l *Loader) Tables() (Tables, error) { return readTables(&l.maps, l.memory) }
+
+func readTables(maps *xdpMaps, memory *memory) (Tables, error) {
 	t := NewTables()
-	for id := range l.memory.vips {
-		record := &l.memory.vips[id]
+	for id := range memory.vips {
+		record := &memory.vips[id]
 		if record.Protocol == 0 {
 			continue
 		}
 		t.Vips[VipID(id)] = vipOf(record)
-		if s, ok := l.scheduleOf(record); ok {
+		if s, ok := memory.scheduleOf(record); ok {
 			t.Schedules[VipID(id)] = s
 		}
 	}
-	for id := range l.memory.backends {
-		if record := &l.memory.backends[id]; record.VipId != 0 {
+	for id := range memory.backends {
+		if record := &memory.backends[id]; record.VipId != 0 {
 			t.Backends[BackendID(id)] = backendOf(record)
 		}
 	}
 	var err error
-	for endpoint, id := range names(l.maps.Names4, l.maps.Names6, &err) {
+	for endpoint, id := range names(maps.Names4, maps.Names6, &err) {
 		t.Names[endpoint] = VipID(id)
 	}
-	for endpoint, id := range names(l.maps.Reals4, l.maps.Reals6, &err) {
+	for endpoint, id := range names(maps.Reals4, maps.Reals6, &err) {
 		t.Reals[endpoint] = BackendID(id)
 	}
-	for addr, use := range addresses(l.maps.Addresses4, l.maps.Addresses6, &err) {
+	for addr, use := range addresses(maps.Addresses4, maps.Addresses6, &err) {
 		t.Addresses[addr] = AddressUse(use)
 	}
 	return t, err

@@ -51,7 +51,7 @@ func (l *Loader) holdsSchedule(word uint64, s Schedule) bool {
 		return false
 	}
 	for i, id := range s.Slots {
-		if l.slot(word, i) != id {
+		if l.memory.slot(word, i) != id {
 			return false
 		}
 	}

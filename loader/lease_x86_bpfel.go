@@ -20,6 +20,8 @@ const (
 	leaseMapAddresses6   = "addresses6"
 	leaseMapAllowances   = "allowances"
 	leaseMapBackends     = "backends"
+	leaseMapBefore4      = "before4"
+	leaseMapBefore6      = "before6"
 	leaseMapDirty4       = "dirty4"
 	leaseMapDirty6       = "dirty6"
 	leaseMapFlows4       = "flows4"
@@ -100,6 +102,8 @@ type leaseMapSpecs struct {
 	Addresses6 *ebpf.MapSpec `ebpf:"addresses6"`
 	Allowances *ebpf.MapSpec `ebpf:"allowances"`
 	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Before4    *ebpf.MapSpec `ebpf:"before4"`
+	Before6    *ebpf.MapSpec `ebpf:"before6"`
 	Dirty4     *ebpf.MapSpec `ebpf:"dirty4"`
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
@@ -156,6 +160,8 @@ type leaseMaps struct {
 	Addresses6 *ebpf.Map `ebpf:"addresses6"`
 	Allowances *ebpf.Map `ebpf:"allowances"`
 	Backends   *ebpf.Map `ebpf:"backends"`
+	Before4    *ebpf.Map `ebpf:"before4"`
+	Before6    *ebpf.Map `ebpf:"before6"`
 	Dirty4     *ebpf.Map `ebpf:"dirty4"`
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
@@ -188,6 +194,8 @@ func (m *leaseMaps) Close() error {
 		m.Addresses6,
 		m.Allowances,
 		m.Backends,
+		m.Before4,
+		m.Before6,
 		m.Dirty4,
 		m.Dirty6,
 		m.Flows4,

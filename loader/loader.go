@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,14 +24,23 @@ type Loader struct {
 	log  *zap.Logger
 	pins *pins
 
-	maps     xdpMaps
-	programs programs
-	memory   *memory
+	maps   xdpMaps
+	memory *memory
+	before *before // that flows still come over from; nil: none
 
+	// replacing guards who may be replaced while others use them: it is held for
+	// writing for a moment.
+	replacing sync.RWMutex
+	programs  *programs
+	flows     *flowTables
+
+	beat      func()
 	legs      map[int]*leg // by ifindex
 	schedules scheduleLines
 	gone      goneSlots
 	meaning   meaning
+	// partial is held while the tables may lack flows of the set before.
+	partial sync.RWMutex
 	// held: sweeps leave flows alone that the other router has, and ends.
 	held    atomic.Bool
 	watched bool // strays are
@@ -38,17 +49,22 @@ type Loader struct {
 }
 
 // Open loads the programs and opens the pinned maps, or makes new ones. Nothing
-// is attached and no traffic is touched. It fails without privileges, without a
-// bpffs, on a kernel that refuses the programs, and while another Loader has the
-// same pins.
+// is attached and no traffic is touched. Pins of another layout are read, and go over
+// to this one as the programs are attached: see FinishUpgrade. It fails without
+// privileges, without a bpffs, on a kernel that refuses the programs, with pins that
+// it cannot read, and while another Loader has the same pins.
 func Open(options Options) (_ *Loader, err error) {
 	l := &Loader{
 		log:      options.Log,
+		beat:     options.Beat,
 		legs:     map[int]*leg{},
 		sequence: uint32(time.Now().UnixNano()) &^ 1,
 	}
 	if l.log == nil {
 		l.log = zap.NewNop()
+	}
+	if l.beat == nil {
+		l.beat = func() {}
 	}
 	if err := checkPrivileges(); err != nil {
 		return nil, err
@@ -65,17 +81,39 @@ func Open(options Options) (_ *Loader, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.openMaps(spec); err != nil {
+	if l.pins.isNew() {
+		if err := l.upgrade(spec); err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
+	if err := l.openTables(spec); err != nil {
 		return nil, err
 	}
-	if err := l.programs.load(&l.maps, l.pins); err != nil {
+	if l.pins.before != "" {
+		from, err := openBefore(l.pins.before, spec, flowsBefore)
+		if err != nil {
+			return nil, err
+		}
+		l.comeFrom(from)
+	}
+	if l.programs, err = l.loadPrograms(&l.maps, l.before); err != nil {
 		return nil, err
+	}
+	return l, nil
+}
+
+// openTables opens the maps of the set in use, and its memory.
+func (l *Loader) openTables(spec *ebpf.CollectionSpec) (err error) {
+	if err := l.openMaps(spec); err != nil {
+		return err
 	}
 	if l.memory, err = mapMemory(&l.maps); err != nil {
-		return nil, err
+		return err
 	}
 	l.schedules.open(l.memory.vips)
-	return l, nil
+	l.flows, err = mapFlows(&l.maps)
+	return err
 }
 
 // Lock is what keeps other Loaders from the pins, for as long as it is open: also in
@@ -87,6 +125,10 @@ func (l *Loader) Close() error {
 	if l.memory != nil {
 		l.memory.unmap()
 	}
+	if l.flows != nil {
+		l.flows.unmap()
+	}
+	l.before.close()
 	l.programs.close()
 	_ = l.maps.Close()
 	for _, leg := range l.legs {
@@ -109,9 +151,13 @@ func newSpec(options Options) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec.Maps["flows4"].MaxEntries = pages4
-	spec.Maps["flows6"].MaxEntries = pages6
-	spec.Maps["dirty4"].MaxEntries = max(pages4/64, 1)
-	spec.Maps["dirty6"].MaxEntries = max(pages6/64, 1)
+	size(spec, "flows4", pages4)
+	size(spec, "flows6", pages6)
 	return spec, nil
+}
+
+// size says how large a flow table is to be, and what belongs to it.
+func size(spec *ebpf.CollectionSpec, flows string, pages uint32) {
+	spec.Maps[flows].MaxEntries = pages
+	spec.Maps[strings.Replace(flows, "flows", "dirty", 1)].MaxEntries = max(pages/64, 1)
 }

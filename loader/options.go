@@ -18,6 +18,8 @@ type Options struct {
 	// Lock is that of the Loader before, which this process had as another program.
 	// Nil: there was none.
 	Lock *os.File
+	// Beat is called now and then while a call takes long, for watchdogs. Nil: nobody.
+	Beat func()
 	// Log gets what was created, adopted and replaced. Nil: nothing.
 	Log *zap.Logger
 }
@@ -26,7 +28,7 @@ const (
 	pageSize       = 4096
 	slots4PerPage  = 256
 	slots6PerPage  = 128
-	fillPercent    = 60 // of the slots, by the configured maximum
+	fillPercent    = 60 / tableSpread // of the slots, by the configured maximum
 	leastFlowPages = 1
 	mostFlowPages  = 1 << 19 // 2 GiB
 )

@@ -27,7 +27,9 @@ func (o Other) String() string {
 // Others lists the programs on an interface, for frames that come in, that are not
 // this daemon's.
 func (l *Loader) Others(ifindex int) (list []Other, err error) {
+	l.replacing.RLock()
 	ours, err := l.programs.ids()
+	l.replacing.RUnlock()
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func (l *Loader) Others(ifindex int) (list []Other, err error) {
 // ids are those that the kernel gave the programs.
 func (p *programs) ids() (map[uint32]bool, error) {
 	ids := map[uint32]bool{}
-	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc} {
+	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc, p.lease} {
 		if program == nil {
 			continue
 		}

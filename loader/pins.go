@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"go.uber.org/zap"
@@ -21,11 +20,15 @@ import (
 //	v1/links/tcx-7    its TC link (kernel 6.6 on)
 //	v1/links/lease-7  the TC link of what leaves it (kernel 6.6 on)
 //	v1/clsact/7       an empty directory: we made the interface's clsact (before 6.6)
+//	v1/readers/0      an empty directory: versions of layout 0 can read the tables too
 //
-// v1 is the layout's version.
+// v1 is the layout's version, and all of it is a set. While flows come over from one
+// set to another there are two: see sets.go.
 type pins struct {
 	directory *os.File // holds the lock
-	layout    string   // path of v1
+	path      string   // BPFFS/tarpon
+	set       string   // path of the set in use
+	before    string   // path of the set that flows come over from; empty: none
 }
 
 const bpfFSMagic = 0xcafe4a11
@@ -35,17 +38,14 @@ func openPins(bpffs string, held *os.File) (_ *pins, err error) {
 	if err := unix.Statfs(bpffs, &stat); err != nil || uint32(stat.Type) != bpfFSMagic {
 		return nil, fmt.Errorf("%s is not a mounted bpffs: mount -t bpf bpf %s", bpffs, bpffs)
 	}
-	path := pinDirectory(bpffs)
-	p := newPins(path)
-	for _, directory := range []string{path, p.layout, p.maps(), p.links(), p.clsacts()} {
-		if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("make the pin directory: %w", err)
-		}
+	p := &pins{path: pinDirectory(bpffs)}
+	if err := makeDirectories(p.path); err != nil {
+		return nil, err
 	}
-	if p.directory, err = lock(path, held); err != nil {
+	if p.directory, err = lock(p.path, held); err != nil {
 		return nil, fmt.Errorf("%w: stop it, or give this one its own --bpffs", err)
 	}
-	if err := p.refuseOtherLayouts(); err != nil {
+	if err := p.choose(); err != nil {
 		p.close()
 		return nil, err
 	}
@@ -54,8 +54,13 @@ func openPins(bpffs string, held *os.File) (_ *pins, err error) {
 
 func pinDirectory(bpffs string) string { return filepath.Join(bpffs, "tarpon") }
 
-func newPins(directory string) *pins {
-	return &pins{layout: filepath.Join(directory, fmt.Sprintf("v%d", abiVersion))}
+func makeDirectories(paths ...string) error {
+	for _, path := range paths {
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("make the pin directory: %w", err)
+		}
+	}
+	return nil
 }
 
 // lock holds the pin directory until the file is closed. held may hold it already.
@@ -86,26 +91,9 @@ func sameFile(path string, file *os.File) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-// refuseOtherLayouts keeps this version from starting empty beside the flows of
-// another.
-func (p *pins) refuseOtherLayouts() error {
-	directory := filepath.Dir(p.layout)
-	entries, err := os.ReadDir(directory)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		other := filepath.Join(directory, entry.Name())
-		if strings.HasPrefix(entry.Name(), "v") && other != p.layout {
-			return fmt.Errorf("%s was made by another version of Tarpon; this one cannot take its flows over yet: start that version, or remove the directory and lose them", other)
-		}
-	}
-	return nil
-}
-
-func (p *pins) maps() string    { return filepath.Join(p.layout, "maps") }
-func (p *pins) links() string   { return filepath.Join(p.layout, "links") }
-func (p *pins) clsacts() string { return filepath.Join(p.layout, "clsact") }
+func (p *pins) maps() string    { return filepath.Join(p.set, "maps") }
+func (p *pins) links() string   { return filepath.Join(p.set, "links") }
+func (p *pins) clsacts() string { return filepath.Join(p.set, "clsact") }
 
 func (p *pins) close() error {
 	if p.directory == nil {

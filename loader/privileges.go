@@ -22,6 +22,13 @@ var capabilities = []capability{
 	{"CAP_NET_RAW", unix.CAP_NET_RAW, false},     // ARP, ND and pings
 }
 
+// MissingCapabilities is the error of a process that lacks some: their names.
+type MissingCapabilities []string
+
+func (m MissingCapabilities) Error() string {
+	return fmt.Sprintf("missing %s: run as root, or give the service these capabilities", strings.Join(m, ", "))
+}
+
 // checkPrivileges names every capability that is missing: the kernel's own
 // answer is "operation not permitted", whatever it misses.
 func checkPrivileges() error {
@@ -32,7 +39,7 @@ func checkPrivileges() error {
 	}
 	missing := missingOf(uint64(data[0].Effective) | uint64(data[1].Effective)<<32)
 	if len(missing) > 0 {
-		return fmt.Errorf("missing %s: run as root, or give the service these capabilities", strings.Join(missing, ", "))
+		return MissingCapabilities(missing)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,6 +20,8 @@ type programs struct {
 
 	dryRun sync.Mutex     // is held by one at a time
 	dry    [2]*dryProgram // by hook; nil until somebody asks
+	// replaced: the maps may be closed.
+	replaced bool
 
 	put putProgram
 
@@ -37,7 +40,7 @@ func (l *Loader) openMaps(spec *ebpf.CollectionSpec) (err error) {
 		}
 	}()
 	for name, m := range spec.Maps {
-		if strings.HasPrefix(name, ".") { // constants belong to one load of a program
+		if !isPinned(name) {
 			continue
 		}
 		if opened[name], err = l.pins.openMap(m, l.log); err != nil {
@@ -45,31 +48,54 @@ func (l *Loader) openMaps(spec *ebpf.CollectionSpec) (err error) {
 			return err
 		}
 	}
-	return assign(&l.maps, opened)
+	assign(&l.maps, opened)
+	return nil
 }
 
-// load loads the programs over these maps. frags waits until a device asks.
-func (p *programs) load(opened *xdpMaps, pins *pins) error {
-	secrets, err := pins.secrets()
+// isPinned says no of constants and of room to work in, which belong to one load of a
+// program, and of the tables before, which another set has.
+func isPinned(name string) bool {
+	return !strings.HasPrefix(name, ".") && !slices.Contains([]string{"before4", "before6", "put_rooms"}, name)
+}
+
+// loadPrograms loads them over these maps. Flows that these do not have are looked for
+// in the set before, unless it is nil. frags waits until a device asks.
+func (l *Loader) loadPrograms(opened *xdpMaps, before *before) (_ *programs, err error) {
+	secrets, err := l.pins.secrets()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.maps = byName(opened)
+	p := &programs{maps: byName(opened)}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	p.maps["before4"], p.maps["before6"] = opened.Flows4, opened.Flows6
+	if before != nil {
+		p.maps["before4"], p.maps["before6"] = before.maps.Flows4, before.maps.Flows6
+	}
 	p.constants = map[string]any{
-		"hash_secret":     secrets,
-		"flow4_page_mask": opened.Flows4.MaxEntries() - 1,
-		"flow6_page_mask": opened.Flows6.MaxEntries() - 1,
-		"frags":           false,
-		"dry_run":         false,
+		"hash_secret":       secrets,
+		"flow4_page_mask":   opened.Flows4.MaxEntries() - 1,
+		"flow6_page_mask":   opened.Flows6.MaxEntries() - 1,
+		"upgrading":         before != nil,
+		"before4_page_mask": p.maps["before4"].MaxEntries() - 1,
+		"before6_page_mask": p.maps["before6"].MaxEntries() - 1,
+		"frags":             false,
+		"dry_run":           false,
 	}
+	l.beat() // each may take seconds
 	if p.xdp, err = p.loadOne(loadXdp, "tarpon_xdp", p.constants); err != nil {
-		return err
+		return nil, err
 	}
+	l.beat()
 	if p.tc, err = p.loadOne(loadTc, "tarpon_tc", p.constants); err != nil {
-		return err
+		return nil, err
 	}
 	p.lease, err = p.loadOne(loadLease, "tarpon_lease", nil)
-	return err
+	l.beat()
+	return p, err
 }
 
 // forFrags is the XDP program for packets in several buffers.
@@ -120,15 +146,14 @@ func newCollection(spec *ebpf.CollectionSpec, program string, over map[string]*e
 }
 
 func (p *programs) close() {
+	if p == nil {
+		return
+	}
 	for _, program := range []*ebpf.Program{p.xdp, p.frags, p.tc, p.lease} {
 		program.Close() // nil is closed
 	}
 	p.put.close()
-	p.dryRun.Lock()
-	defer p.dryRun.Unlock()
-	for _, dry := range p.dry {
-		dry.close()
-	}
+	go p.endDryRuns() // one that loads its program takes its time
 }
 
 // refusedProgram says what to do about a program that the kernel did not take.

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"sync"
 	"time"
@@ -70,27 +71,48 @@ type PutResult struct {
 // the kernel's and of no flow, there are as many as were put before it. May be called
 // concurrently.
 func (l *Loader) PutFlows(flows []FlowPut) ([]PutResult, error) {
-	p := &l.programs.put
-	p.Lock()
-	defer p.Unlock()
-	if err := l.programs.forPuts(); err != nil {
-		return nil, err
-	}
+	l.replacing.RLock()
+	defer l.replacing.RUnlock()
 	results := make([]PutResult, 0, len(flows))
-	for now := clock(); len(flows) > 0; {
-		n := min(len(flows), len(p.batch))
-		for i := range flows[:n] {
-			p.batch[i] = putOf(&flows[i], now)
+	err := l.programs.putAll(func(yield func(putFlowPut) bool) {
+		now := clock()
+		for i := range flows {
+			if !yield(putOf(&flows[i], now)) {
+				return
+			}
 		}
-		if err := p.run(n); err != nil {
-			return results, err
-		}
-		for i := range n {
-			results = append(results, resultOf(&p.batch[i]))
-		}
-		flows = flows[n:]
+	}, func(put *putFlowPut) { results = append(results, resultOf(put)) })
+	return results, err
+}
+
+// putAll puts flows in batches. done is told of each what became of it, in their order.
+func (p *programs) putAll(flows iter.Seq[putFlowPut], done func(*putFlowPut)) error {
+	p.put.Lock()
+	defer p.put.Unlock()
+	if err := p.forPuts(); err != nil {
+		return err
 	}
-	return results, nil
+	n := 0
+	flush := func() error {
+		err := p.put.run(n)
+		for i := 0; i < n && err == nil; i++ {
+			done(&p.put.batch[i])
+		}
+		n = 0
+		return err
+	}
+	for flow := range flows {
+		p.put.batch[n] = flow
+		if n++; n == len(p.put.batch) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return flush()
 }
 
 func putOf(f *FlowPut, now uint32) putFlowPut {
@@ -121,7 +143,14 @@ type putProgram struct {
 	batch   []putFlowPut // in memory that the program has too
 }
 
-// forPuts loads the program. The caller has it locked.
+// loadPuts loads the program, so that nothing can be in its way later.
+func (p *programs) loadPuts() error {
+	p.put.Lock()
+	defer p.put.Unlock()
+	return p.forPuts()
+}
+
+// forPuts loads the program unless it is. The caller has it locked.
 func (p *programs) forPuts() error {
 	if p.put.program != nil {
 		return nil

@@ -100,7 +100,7 @@ func TestPutsAreMerged(t *testing.T) {
 
 // flagsOf the only flow.
 func flagsOf(l *Loader) FlowFlags {
-	t := &l.memory.flows4
+	t := &l.flows.four
 	for slot := range t.slots() {
 		if *t.keyAt(slot) != 0 && valueState(*t.valueAt(slot)) > stateGone {
 			return valueFlags(*t.valueAt(slot))
@@ -190,6 +190,54 @@ func TestPutsIntoAFullTable(t *testing.T) {
 	}
 	if flows+full != 400 || full < 400-256 {
 		t.Errorf("%d flows are there, %d found no slot", flows, full)
+	}
+}
+
+// What the other router has gives way too, after everything else: half-open and one-way
+// flows, never an established one.
+func TestWhatWasSentGivesWayLast(t *testing.T) {
+	const slots = 256
+	for _, c := range []struct {
+		first, last FlowPut // of a kind, in the order in which they give way
+		yields      bool
+	}{
+		{FlowPut{Backend: 2, State: UDPReplied}, FlowPut{Backend: 1, State: Handshake, Flags: FlowSent}, true},
+		{FlowPut{Backend: 1, State: Handshake}, FlowPut{Backend: 1, State: Closed, Flags: FlowSent}, true},
+		{FlowPut{Backend: 2, State: UDPUnreplied, Flags: FlowSent}, FlowPut{Backend: 2, State: UDPReplied, Flags: FlowSent}, true},
+		{FlowPut{Backend: 2, State: UDPReplied}, FlowPut{Backend: 1, State: Established, Flags: FlowSent}, false},
+		{FlowPut{Backend: 2, State: UDPReplied}, FlowPut{Backend: 1, State: FinClient, Flags: FlowSent}, false},
+	} {
+		l := puttable(t, 1)
+		there := func(of FlowPut) (n int) {
+			for f := range l.Flows() {
+				if f.State == of.State && f.Backend == of.Backend {
+					n++
+				}
+			}
+			return n
+		}
+		insert := func(n int, f FlowPut, at int) (full int) {
+			for i := range n {
+				f.Client = putClientAt(at + i)
+				if r := put(t, l, f); r.Outcome == PutFull {
+					full++
+				}
+			}
+			return full
+		}
+		insert(slots/2, c.first, 0)
+		insert(4*slots, c.last, 1000) // into what is free, and then in the place of the first
+		if n := there(c.first); n > 0 {
+			t.Errorf("%+v before %+v: %d stay", c.first, c.last, n)
+		}
+		had := there(c.last)
+		full := insert(slots, FlowPut{Backend: 5, State: Established}, 5000)
+		switch left := there(c.last); {
+		case c.yields && left > had/4: // both buckets of a new one are as likely as any
+			t.Errorf("%+v: %d of %d stay in the way of new ones", c.last, left, had)
+		case !c.yields && (left < had || full < slots*9/10):
+			t.Errorf("%+v: %d of %d are left", c.last, left, had)
+		}
 	}
 }
 

@@ -26,50 +26,56 @@ type putFlowPut struct {
 	Used       uint8
 	Result     uint16
 	Evicted    uint8
-	Pad        uint8
+	Brought    uint8
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	putMapAddresses4     = "addresses4"
-	putMapAddresses6     = "addresses6"
-	putMapAllowances     = "allowances"
-	putMapBackends       = "backends"
-	putMapDirty4         = "dirty4"
-	putMapDirty6         = "dirty6"
-	putMapFlows4         = "flows4"
-	putMapFlows6         = "flows6"
-	putMapHeld4          = "held4"
-	putMapHeld6          = "held6"
-	putMapHooks          = "hooks"
-	putMapLease          = "lease"
-	putMapLegIds         = "leg_ids"
-	putMapLegOfIndex     = "leg_of_index"
-	putMapLegs           = "legs"
-	putMapLimits         = "limits"
-	putMapLocks4         = "locks4"
-	putMapLocks6         = "locks6"
-	putMapNames4         = "names4"
-	putMapNames6         = "names6"
-	putMapPuts           = "puts"
-	putMapReals4         = "reals4"
-	putMapReals6         = "reals6"
-	putMapSchedules      = "schedules"
-	putMapSilence        = "silence"
-	putMapStrays         = "strays"
-	putMapTrafficOf      = "traffic_of"
-	putMapTurns          = "turns"
-	putMapVips           = "vips"
-	putProgTarponPut     = "tarpon_put"
-	putVarAnswersPerTick = "answers_per_tick"
-	putVarDryRun         = "dry_run"
-	putVarFlow4PageMask  = "flow4_page_mask"
-	putVarFlow6PageMask  = "flow6_page_mask"
-	putVarFrags          = "frags"
-	putVarHashSecret     = "hash_secret"
-	putVarTraced         = "traced"
+	putMapAddresses4      = "addresses4"
+	putMapAddresses6      = "addresses6"
+	putMapAllowances      = "allowances"
+	putMapBackends        = "backends"
+	putMapBefore4         = "before4"
+	putMapBefore6         = "before6"
+	putMapDirty4          = "dirty4"
+	putMapDirty6          = "dirty6"
+	putMapFlows4          = "flows4"
+	putMapFlows6          = "flows6"
+	putMapHeld4           = "held4"
+	putMapHeld6           = "held6"
+	putMapHooks           = "hooks"
+	putMapLease           = "lease"
+	putMapLegIds          = "leg_ids"
+	putMapLegOfIndex      = "leg_of_index"
+	putMapLegs            = "legs"
+	putMapLimits          = "limits"
+	putMapLocks4          = "locks4"
+	putMapLocks6          = "locks6"
+	putMapNames4          = "names4"
+	putMapNames6          = "names6"
+	putMapPutRooms        = "put_rooms"
+	putMapPuts            = "puts"
+	putMapReals4          = "reals4"
+	putMapReals6          = "reals6"
+	putMapSchedules       = "schedules"
+	putMapSilence         = "silence"
+	putMapStrays          = "strays"
+	putMapTrafficOf       = "traffic_of"
+	putMapTurns           = "turns"
+	putMapVips            = "vips"
+	putProgTarponPut      = "tarpon_put"
+	putVarAnswersPerTick  = "answers_per_tick"
+	putVarBefore4PageMask = "before4_page_mask"
+	putVarBefore6PageMask = "before6_page_mask"
+	putVarDryRun          = "dry_run"
+	putVarFlow4PageMask   = "flow4_page_mask"
+	putVarFlow6PageMask   = "flow6_page_mask"
+	putVarFrags           = "frags"
+	putVarHashSecret      = "hash_secret"
+	putVarTraced          = "traced"
+	putVarUpgrading       = "upgrading"
 )
 
 // loadPut returns the embedded CollectionSpec for put.
@@ -125,6 +131,8 @@ type putMapSpecs struct {
 	Addresses6 *ebpf.MapSpec `ebpf:"addresses6"`
 	Allowances *ebpf.MapSpec `ebpf:"allowances"`
 	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Before4    *ebpf.MapSpec `ebpf:"before4"`
+	Before6    *ebpf.MapSpec `ebpf:"before6"`
 	Dirty4     *ebpf.MapSpec `ebpf:"dirty4"`
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
@@ -141,6 +149,7 @@ type putMapSpecs struct {
 	Locks6     *ebpf.MapSpec `ebpf:"locks6"`
 	Names4     *ebpf.MapSpec `ebpf:"names4"`
 	Names6     *ebpf.MapSpec `ebpf:"names6"`
+	PutRooms   *ebpf.MapSpec `ebpf:"put_rooms"`
 	Puts       *ebpf.MapSpec `ebpf:"puts"`
 	Reals4     *ebpf.MapSpec `ebpf:"reals4"`
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
@@ -156,13 +165,16 @@ type putMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type putVariableSpecs struct {
-	AnswersPerTick *ebpf.VariableSpec `ebpf:"answers_per_tick"`
-	DryRun         *ebpf.VariableSpec `ebpf:"dry_run"`
-	Flow4PageMask  *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
-	Flow6PageMask  *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
-	Frags          *ebpf.VariableSpec `ebpf:"frags"`
-	HashSecret     *ebpf.VariableSpec `ebpf:"hash_secret"`
-	Traced         *ebpf.VariableSpec `ebpf:"traced"`
+	AnswersPerTick  *ebpf.VariableSpec `ebpf:"answers_per_tick"`
+	Before4PageMask *ebpf.VariableSpec `ebpf:"before4_page_mask"`
+	Before6PageMask *ebpf.VariableSpec `ebpf:"before6_page_mask"`
+	DryRun          *ebpf.VariableSpec `ebpf:"dry_run"`
+	Flow4PageMask   *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
+	Flow6PageMask   *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
+	Frags           *ebpf.VariableSpec `ebpf:"frags"`
+	HashSecret      *ebpf.VariableSpec `ebpf:"hash_secret"`
+	Traced          *ebpf.VariableSpec `ebpf:"traced"`
+	Upgrading       *ebpf.VariableSpec `ebpf:"upgrading"`
 }
 
 // putObjects contains all objects after they have been loaded into the kernel.
@@ -189,6 +201,8 @@ type putMaps struct {
 	Addresses6 *ebpf.Map `ebpf:"addresses6"`
 	Allowances *ebpf.Map `ebpf:"allowances"`
 	Backends   *ebpf.Map `ebpf:"backends"`
+	Before4    *ebpf.Map `ebpf:"before4"`
+	Before6    *ebpf.Map `ebpf:"before6"`
 	Dirty4     *ebpf.Map `ebpf:"dirty4"`
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
@@ -205,6 +219,7 @@ type putMaps struct {
 	Locks6     *ebpf.Map `ebpf:"locks6"`
 	Names4     *ebpf.Map `ebpf:"names4"`
 	Names6     *ebpf.Map `ebpf:"names6"`
+	PutRooms   *ebpf.Map `ebpf:"put_rooms"`
 	Puts       *ebpf.Map `ebpf:"puts"`
 	Reals4     *ebpf.Map `ebpf:"reals4"`
 	Reals6     *ebpf.Map `ebpf:"reals6"`
@@ -222,6 +237,8 @@ func (m *putMaps) Close() error {
 		m.Addresses6,
 		m.Allowances,
 		m.Backends,
+		m.Before4,
+		m.Before6,
 		m.Dirty4,
 		m.Dirty6,
 		m.Flows4,
@@ -238,6 +255,7 @@ func (m *putMaps) Close() error {
 		m.Locks6,
 		m.Names4,
 		m.Names6,
+		m.PutRooms,
 		m.Puts,
 		m.Reals4,
 		m.Reals6,
@@ -254,13 +272,16 @@ func (m *putMaps) Close() error {
 //
 // It can be passed to loadPutObjects or ebpf.CollectionSpec.LoadAndAssign.
 type putVariables struct {
-	AnswersPerTick *ebpf.Variable `ebpf:"answers_per_tick"`
-	DryRun         *ebpf.Variable `ebpf:"dry_run"`
-	Flow4PageMask  *ebpf.Variable `ebpf:"flow4_page_mask"`
-	Flow6PageMask  *ebpf.Variable `ebpf:"flow6_page_mask"`
-	Frags          *ebpf.Variable `ebpf:"frags"`
-	HashSecret     *ebpf.Variable `ebpf:"hash_secret"`
-	Traced         *ebpf.Variable `ebpf:"traced"`
+	AnswersPerTick  *ebpf.Variable `ebpf:"answers_per_tick"`
+	Before4PageMask *ebpf.Variable `ebpf:"before4_page_mask"`
+	Before6PageMask *ebpf.Variable `ebpf:"before6_page_mask"`
+	DryRun          *ebpf.Variable `ebpf:"dry_run"`
+	Flow4PageMask   *ebpf.Variable `ebpf:"flow4_page_mask"`
+	Flow6PageMask   *ebpf.Variable `ebpf:"flow6_page_mask"`
+	Frags           *ebpf.Variable `ebpf:"frags"`
+	HashSecret      *ebpf.Variable `ebpf:"hash_secret"`
+	Traced          *ebpf.Variable `ebpf:"traced"`
+	Upgrading       *ebpf.Variable `ebpf:"upgrading"`
 }
 
 // putPrograms contains all programs after they have been loaded into the kernel.

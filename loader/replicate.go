@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"errors"
 	"math/bits"
 	"net/netip"
 	"sync"
@@ -25,30 +26,33 @@ func (m *meaning) change() {
 // A Replication is the flow tables as who replicates them needs them. Pages are
 // numbered, those of IPv4 before those of IPv6. It is one goroutine's, beside which
 // everything else may go on; all methods but Hold and Release are called in between.
+// Between two Holds the tables may have become others, with other pages (Resize).
 type Replication struct {
 	l      *Loader
-	tables []*flowTable
 	secret [2]uint64
 
 	names    []backendName // by id
 	backends map[BackendName]BackendID
 	as       uint64 // meaning.changes when backends was made
 
-	now    uint32 // at Hold
-	puts   []FlowPut
-	queued map[flowKey]int // their places in puts
+	now    uint32   // at Hold
+	queue  putQueue // waits for Flush
+	flying putQueue // is on its way into the table
+	landed chan struct{}
+	full   int // puts that found no slot, since Settle
+	err    error
+}
+
+// A putQueue is new entries, and the places of their identities' hashes.
+type putQueue struct {
+	puts []FlowPut
+	vips []VipID
+	at   map[uint64]int
 }
 
 type backendName struct {
 	identity xdpBackend // flags and hop left out
 	name     BackendName
-}
-
-// flowKey is a flow's identity on this router.
-type flowKey struct {
-	client  netip.AddrPort
-	vip     VipID
-	vipPort uint16
 }
 
 // Replication opens the tables to replication. It takes as long as the kernel takes to
@@ -60,8 +64,8 @@ func (l *Loader) Replication() (*Replication, error) {
 	}
 	_, err = l.PutFlows(nil)
 	return &Replication{
-		l: l, tables: []*flowTable{&l.memory.flows4, &l.memory.flows6}, secret: secret, as: ^uint64(0),
-		names: make([]backendName, maxBackends), queued: map[flowKey]int{},
+		l: l, secret: secret, as: ^uint64(0),
+		names: make([]backendName, maxBackends), queue: putQueue{at: map[uint64]int{}}, flying: putQueue{at: map[uint64]int{}},
 	}, err
 }
 
@@ -74,8 +78,10 @@ func (l *Loader) HoldReplicated(hold bool) { l.held.Store(hold) }
 // timeout of its state from now on: to be called when this router takes over. May be
 // called concurrently.
 func (l *Loader) RenewReplicated() {
+	tables, done := l.readFlows()
+	defer done()
 	now := clock()
-	for _, t := range []*flowTable{&l.memory.flows4, &l.memory.flows6} {
+	for _, t := range tables.both() {
 		for slot := range t.slots() {
 			for range 4 {
 				value := atomic.LoadUint64(t.valueAt(slot))
@@ -88,25 +94,32 @@ func (l *Loader) RenewReplicated() {
 	}
 }
 
-// Hold keeps backends' ids from changing their meaning, until Release. Apply waits. Ages
-// are reckoned from this moment on.
+// Hold keeps backends' ids from changing their meaning, and the tables from being
+// replaced, until Release. Apply and Resize wait; and it waits itself until tables that
+// were replaced are whole. Ages are reckoned from this moment on.
 func (r *Replication) Hold() {
+	r.l.partial.RLock()
 	r.l.meaning.RLock()
 	r.now = clock()
 }
 
-// Release ends Hold.
-func (r *Replication) Release() { r.l.meaning.RUnlock() }
+// Release ends Hold; what was flushed is in the table then.
+func (r *Replication) Release() {
+	r.land()
+	r.l.meaning.RUnlock()
+	r.l.partial.RUnlock()
+}
 
 // Pages is how many there are.
-func (r *Replication) Pages() int { return r.tables[0].pages() + r.tables[1].pages() }
+func (r *Replication) Pages() int { return r.l.flows.four.pages() + r.l.flows.six.pages() }
 
 // table is the one of a page, and the page's number in it.
 func (r *Replication) table(page int) (*flowTable, int) {
-	if n := r.tables[0].pages(); page >= n {
-		return r.tables[1], page - n
+	tables := r.l.flows
+	if n := tables.four.pages(); page >= n {
+		return &tables.six, page - n
 	}
-	return r.tables[0], page
+	return &tables.four, page
 }
 
 // NextDirty is the first page from one on that was written to since it was last taken;
@@ -294,24 +307,27 @@ func (r *Replication) Timeout(vip VipID, state State) time.Duration {
 
 // Merge has f say what becomes of a flow's entry, or (found: false) if one is to be
 // made; f may be asked again when somebody else was faster. The entry that f returns has
-// the client, vip and vip port of the flow. One that is new is in the table after
-// Flush; until then only Merge knows it.
+// the client, vip and vip port of the flow. One that is new is in the table after Flush
+// and Settle; until then only Merge knows it. What it could be mistaken for makes way.
 func (r *Replication) Merge(flow Flow, f func(have Entry, found bool) (Entry, Act)) {
-	key := flowKey{flow.Client, flow.Vip, flow.VipPort}
-	if at, ok := r.queued[key]; ok {
-		r.mergeQueued(key, at, f)
+	t := &r.l.flows.four
+	if flow.Client.Addr().Is6() {
+		t = &r.l.flows.six
+	}
+	place := r.placeOf(t, &flow)
+	if at, ok := r.queue.find(place.identity, &flow); ok {
+		r.mergeQueued(place.identity, at, f)
 		return
 	}
-	t := r.tables[0]
-	if flow.Client.Addr().Is6() {
-		t = r.tables[1]
+	if _, ok := r.flying.find(place.identity, &flow); ok {
+		r.land()
 	}
 	for range 8 {
-		slot, word, value := r.find(t, &flow)
+		slot, word, value := r.find(t, &place, &flow)
 		if slot < 0 {
 			if put, act := f(Entry{}, false); act == Write {
-				r.queued[key] = len(r.puts)
-				r.puts = append(r.puts, putOfEntry(&put))
+				r.makeWay(t, &put.Flow)
+				r.queue.add(place.identity, flow.Vip, putOfEntry(&put))
 			}
 			return
 		}
@@ -320,6 +336,7 @@ func (r *Replication) Merge(flow Flow, f func(have Entry, found bool) (Entry, Ac
 		have.Idle = idle(value, r.now)
 		switch is, act := f(have, true); act {
 		case Write:
+			r.makeWay(t, &is.Flow)
 			if atomic.CompareAndSwapUint64(t.valueAt(slot), value, valueOf(&is, r.now)) {
 				t.markDirty(slot)
 				return
@@ -338,17 +355,17 @@ func (r *Replication) Merge(flow Flow, f func(have Entry, found bool) (Entry, Ac
 }
 
 // mergeQueued is Merge with an entry that waits for Flush.
-func (r *Replication) mergeQueued(key flowKey, at int, f func(Entry, bool) (Entry, Act)) {
-	put := &r.puts[at]
+func (r *Replication) mergeQueued(identity uint64, at int, f func(Entry, bool) (Entry, Act)) {
+	put := &r.queue.puts[at]
 	have := Entry{Flow{
-		Client: put.Client, Vip: key.vip, Backend: put.Backend, VipPort: put.VipPort, State: put.State, Idle: put.Idle,
+		Client: put.Client, Vip: r.queue.vips[at], Backend: put.Backend, VipPort: put.VipPort, State: put.State, Idle: put.Idle,
 	}, put.Flags}
 	switch is, act := f(have, true); act {
 	case Write:
 		*put = putOfEntry(&is)
 	case End:
 		put.Backend = 0
-		delete(r.queued, key)
+		delete(r.queue.at, identity)
 	}
 }
 
@@ -356,33 +373,63 @@ func putOfEntry(e *Entry) FlowPut {
 	return FlowPut{Client: e.Client, Backend: e.Backend, VipPort: e.VipPort, State: e.State, Flags: e.Flags, Idle: e.Idle}
 }
 
-// Flush makes the new entries. full is how many found no slot; an error is the kernel's,
-// and some may be missing.
-func (r *Replication) Flush() (full int, err error) {
-	if len(r.puts) == 0 {
-		return 0, nil
+func (q *putQueue) add(identity uint64, vip VipID, put FlowPut) {
+	q.at[identity] = len(q.puts)
+	q.puts, q.vips = append(q.puts, put), append(q.vips, vip)
+}
+
+func (q *putQueue) find(identity uint64, flow *Flow) (at int, ok bool) {
+	at, ok = q.at[identity]
+	return at, ok && q.puts[at].Client == flow.Client && q.vips[at] == flow.Vip && q.puts[at].VipPort == flow.VipPort
+}
+
+// Flush begins to make the new entries, and does not wait for them: others may be
+// merged meanwhile.
+func (r *Replication) Flush() {
+	if len(r.queue.puts) == 0 {
+		return
 	}
-	puts := r.puts[:0]
-	for _, put := range r.puts {
-		if put.Backend != 0 {
-			puts = append(puts, put)
+	r.land()
+	r.queue, r.flying = r.flying, r.queue
+	puts, landed := r.flying.puts, make(chan struct{})
+	r.landed = landed
+	go func() {
+		defer close(landed)
+		results, err := r.l.PutFlows(puts)
+		for i, result := range results {
+			refused := result.Outcome == PutFull || result.Outcome == PutRefused
+			if refused && puts[i].Backend != 0 { // it has not ended meanwhile
+				r.full++
+			}
 		}
+		r.err = errors.Join(r.err, err)
+	}()
+}
+
+// land waits for what was flushed.
+func (r *Replication) land() {
+	if r.landed == nil {
+		return
 	}
-	results, err := r.l.PutFlows(puts)
-	for _, result := range results {
-		if result.Outcome == PutFull || result.Outcome == PutRefused {
-			full++
-		}
-	}
-	r.puts = r.puts[:0]
-	clear(r.queued)
+	<-r.landed
+	r.landed = nil
+	r.flying.puts, r.flying.vips = r.flying.puts[:0], r.flying.vips[:0]
+	clear(r.flying.at)
+}
+
+// Settle is Flush, and waits. full is how many found no slot since it was last called;
+// an error is the kernel's, and some may be missing.
+func (r *Replication) Settle() (full int, err error) {
+	r.Flush()
+	r.land()
+	full, err = r.full, r.err
+	r.full, r.err = 0, nil
 	return full, err
 }
 
 // find is the slot of a flow, its key and value; -1: none. Without a lock a flow that
 // moves in this moment may be found in its old place or in its new one; either is right.
-func (r *Replication) find(t *flowTable, flow *Flow) (slot int, key, value uint64) {
-	place := r.placeOf(t, flow)
+func (r *Replication) find(t *flowTable, place *place, flow *Flow) (slot int, key, value uint64) {
 	for _, bucket := range place.buckets {
 		first := place.page*pageSize/8/t.layout.words + bucket*bucketSlots
 		for slot := first; slot < first+bucketSlots; slot++ {
@@ -407,6 +454,8 @@ type place struct {
 	buckets [2]int
 	key     uint64
 	address [2]uint64 // of an IPv6 client
+	// identity is a hash of all of the flow, family left out.
+	identity uint64
 }
 
 func (p *place) sameAddress(t *flowTable, slot int) bool {
@@ -432,6 +481,7 @@ func (r *Replication) placeOf(t *flowTable, flow *Flow) (p place) {
 		hash = mix64((uint64(address[0])<<32 | port<<16 | vipPort) ^ secret)
 		p.key = uint64(address[0]) | port<<32 | uint64(flow.Vip)<<48
 	}
+	p.identity = hash ^ mix64(uint64(flow.Vip))
 	p.page = int(hash>>32) & (t.pages() - 1)
 	first, second := int(hash)&mask, int(hash>>6)&mask
 	if second == first {
@@ -451,13 +501,9 @@ func mix64(x uint64) uint64 {
 	return x
 }
 
-// idle is how long a flow was silent until now; it may have been seen since.
+// idle is how long a flow was silent until now.
 func idle(value uint64, now uint32) time.Duration {
-	age := valueAge(value, now)
-	if age > clockMask/2 {
-		return 0
-	}
-	return time.Duration(age) * tick
+	return time.Duration(valueAge(value, now)) * tick
 }
 
 func valueOf(e *Entry, now uint32) uint64 {

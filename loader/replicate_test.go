@@ -81,7 +81,7 @@ func TestMergeAndScan(t *testing.T) {
 	write := func(e Entry) {
 		t.Helper()
 		r.Merge(flow, func(Entry, bool) (Entry, Act) { return e, Write })
-		if full, err := r.Flush(); full > 0 || err != nil {
+		if full, err := r.Settle(); full > 0 || err != nil {
 			t.Fatal(full, err)
 		}
 		if have, found := is(); !found || have.State != e.State || have.Flags != e.Flags || have.Backend != e.Backend || (have.Idle-e.Idle).Abs() > 2*tick {
@@ -179,7 +179,7 @@ func TestSweepsOfWhatWasSent(t *testing.T) {
 	if s := l.Sweep(); s.Ended != 1 {
 		t.Errorf("not held: %+v", s)
 	}
-	table := &l.memory.flows4
+	table := &l.flows.four
 	keys := func() (n int) {
 		for slot := range table.slots() {
 			if *table.keyAt(slot) != 0 {

@@ -21,7 +21,9 @@ type scheduleLines struct {
 	used    map[VipID]lineRange
 	resting []restingRange // in the order in which they were released
 	taken   []bool         // by line: used or resting
+	busy    int            // taken lines
 	low     uint32         // no line before is free
+	scarce  uint32         // so many in a row are not free; 0: not known
 }
 
 type restingRange struct {
@@ -60,10 +62,19 @@ func (s *scheduleLines) mark(r lineRange, taken bool) {
 	for line := r.first; line < r.first+r.count; line++ {
 		s.taken[line] = taken
 	}
-	if !taken {
-		s.low = min(s.low, r.first)
+	if taken {
+		s.busy += int(r.count)
+		return
 	}
+	s.busy -= int(r.count)
+	s.low, s.scarce = min(s.low, r.first), 0
 }
+
+// crowded says that lines are better left to schedules that have none yet: thousands of
+// vips change at once when the first results of their checks come in.
+func (s *scheduleLines) crowded() bool { return s.busy > linesTotal/2 }
+
+var errNoLines = fmt.Errorf("schedules of all vips together need more than %d slots; lower weights to smaller numbers in the same ratio", linesTotal*slotsPerLine)
 
 // take finds free lines, first fit.
 func (s *scheduleLines) take(count uint32, now time.Time) (lineRange, error) {
@@ -74,10 +85,14 @@ func (s *scheduleLines) take(count uint32, now time.Time) (lineRange, error) {
 	for s.low < linesTotal && s.taken[s.low] {
 		s.low++
 	}
+	if s.scarce > 0 && count >= s.scarce {
+		return lineRange{}, errNoLines
+	}
 	free := uint32(0)
 	for line := s.low; free < count; line++ {
 		if line == linesTotal {
-			return lineRange{}, fmt.Errorf("schedules of all vips together need more than %d slots; lower weights to smaller numbers in the same ratio", linesTotal*slotsPerLine)
+			s.scarce = count
+			return lineRange{}, errNoLines
 		}
 		if free++; s.taken[line] {
 			free = 0
@@ -89,6 +104,18 @@ func (s *scheduleLines) take(count uint32, now time.Time) (lineRange, error) {
 		}
 	}
 	return lineRange{}, nil // of none
+}
+
+// takeOrWait waits for lines that rest, if others do not suffice.
+func (s *scheduleLines) takeOrWait(count uint32, beat func()) (lineRange, error) {
+	for {
+		lines, err := s.take(count, time.Now())
+		if err == nil || len(s.resting) == 0 {
+			return lines, err
+		}
+		beat()
+		time.Sleep(time.Until(s.resting[0].until) + time.Millisecond)
+	}
 }
 
 func (s *scheduleLines) release(id VipID, now time.Time) {
@@ -107,36 +134,51 @@ func (s PutSchedule) apply(l *Loader) error {
 	if len(slots) >= 1<<24 {
 		return fmt.Errorf("%d slots are too many", len(slots))
 	}
-	now := time.Now()
-	lines, err := l.schedules.take(linesFor(len(slots)), now)
+	own := l.schedules.used[s.ID]
+	asLarge := vip.Schedule == scheduleWord(own.first, len(slots), s.Schedule.Kind)
+	lines, err := lineRange{}, errNoLines
+	if !asLarge || !l.schedules.crowded() {
+		lines, err = l.schedules.take(linesFor(len(slots)), time.Now())
+	}
+	if err != nil && asLarge { // over the old one: a packet meets each slot as it was, or as it is to be
+		l.memory.fill(own, slots)
+		return nil
+	}
 	if err != nil {
-		return err
+		if lines, err = l.schedules.takeOrWait(linesFor(len(slots)), l.beat); err != nil {
+			return err
+		}
 	}
-	for i, id := range slots {
-		l.memory.schedules[int(lines.first)+i/slotsPerLine].Backends[i%slotsPerLine] = uint16(id)
-	}
+	l.memory.fill(lines, slots)
 	atomic.StoreUint64(&vip.Schedule, scheduleWord(lines.first, len(slots), s.Schedule.Kind))
-	l.schedules.release(s.ID, now)
+	l.schedules.release(s.ID, time.Now())
 	if lines.count > 0 {
 		l.schedules.used[s.ID] = lines
 	}
 	return nil
 }
 
+// fill writes a schedule's slots.
+func (m *memory) fill(lines lineRange, slots []BackendID) {
+	for i, id := range slots {
+		m.schedules[int(lines.first)+i/slotsPerLine].Backends[i%slotsPerLine] = uint16(id)
+	}
+}
+
 // scheduleOf reads a vip's schedule back; false if it never had one.
-func (l *Loader) scheduleOf(vip *xdpVip) (Schedule, bool) {
+func (m *memory) scheduleOf(vip *xdpVip) (Schedule, bool) {
 	word := vip.Schedule
 	if wordKind(word) == 0 || !hasLines(word) {
 		return Schedule{}, false
 	}
 	s := Schedule{Kind: wordKind(word)}
 	for i := range wordSlots(word) {
-		s.Slots = append(s.Slots, l.slot(word, i))
+		s.Slots = append(s.Slots, m.slot(word, i))
 	}
 	return s, true
 }
 
-func (l *Loader) slot(word uint64, i int) BackendID {
-	line := &l.memory.schedules[int(wordFirst(word))+i/slotsPerLine]
+func (m *memory) slot(word uint64, i int) BackendID {
+	line := &m.schedules[int(wordFirst(word))+i/slotsPerLine]
 	return BackendID(line.Backends[i%slotsPerLine])
 }

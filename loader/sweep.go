@@ -34,8 +34,11 @@ type goneSlots struct {
 func (l *Loader) Sweep() Sweep {
 	var sweep Sweep
 	live := make([]Live, maxBackends)
-	sweep.Flows4, l.gone.four = l.sweepTable(&l.memory.flows4, l.gone.four, live, &sweep)
-	sweep.Flows6, l.gone.six = l.sweepTable(&l.memory.flows6, l.gone.six, live, &sweep)
+	sweep.Flows4, l.gone.four = l.sweepTable(&l.flows.four, l.gone.four, live, &sweep)
+	sweep.Flows6, l.gone.six = l.sweepTable(&l.flows.six, l.gone.six, live, &sweep)
+	if l.before != nil && !l.before.isEmpty { // on their way, and not to be swept
+		l.before.flows.countLive(live)
+	}
 	sweep.Backends = byBackend(live)
 	return sweep
 }
@@ -43,9 +46,16 @@ func (l *Loader) Sweep() Sweep {
 // Live counts the flows of every backend that has any, now. A flow that comes, goes or
 // moves meanwhile may be missed or counted twice. May be called concurrently.
 func (l *Loader) Live() map[BackendID]Live {
+	tables, done := l.readFlows()
+	defer done()
 	live := make([]Live, maxBackends)
+	tables.countLive(live)
+	return byBackend(live)
+}
+
+func (t *flowTables) countLive(live []Live) {
 	var room [slots4PerPage]int
-	for _, t := range []*flowTable{&l.memory.flows4, &l.memory.flows6} {
+	for _, t := range t.both() {
 		for page := range t.pages() {
 			for _, slot := range t.used(page, &room) {
 				value := atomic.LoadUint64(t.valueAt(slot))
@@ -55,7 +65,6 @@ func (l *Loader) Live() map[BackendID]Live {
 			}
 		}
 	}
-	return byBackend(live)
 }
 
 func byBackend(live []Live) map[BackendID]Live {
@@ -92,6 +101,26 @@ func (l *Loader) sweepTable(t *flowTable, before map[int]uint64, live []Live, sw
 		}
 	}
 	return flows, gone
+}
+
+// count counts the live flows of a table.
+func (t *flowTable) count() (n int) {
+	var room [slots4PerPage]int
+	for page := range t.pages() {
+		for _, slot := range t.used(page, &room) {
+			if valueState(atomic.LoadUint64(t.valueAt(slot))) > stateGone {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// CountFlows counts what is in each table now. May be called concurrently.
+func (l *Loader) CountFlows() (flows4, flows6 int) {
+	tables, done := l.readFlows()
+	defer done()
+	return tables.four.count(), tables.six.count()
 }
 
 // used are the slots of a page that have a key. Whether a slot has one cannot be
@@ -147,8 +176,8 @@ type Capacity struct {
 // Capacity says how large the tables are and how hard inserts had it.
 func (l *Loader) Capacity() (Capacity, error) {
 	c := Capacity{
-		Slots4: l.memory.flows4.slots(), Slots6: l.memory.flows6.slots(),
-		Bytes: 8 * (len(l.memory.flows4.words) + len(l.memory.flows6.words)),
+		Slots4: l.flows.four.slots(), Slots6: l.flows.six.slots(),
+		Bytes: 8 * (len(l.flows.four.words) + len(l.flows.six.words)),
 	}
 	reasons, err := l.Reasons()
 	for _, counts := range [][]Count{reasons.XDP, reasons.TC} {
@@ -164,14 +193,4 @@ func (l *Loader) Capacity() (Capacity, error) {
 		}
 	}
 	return c, err
-}
-
-// SlotsFor says how many slots each table gets for these options.
-func SlotsFor(maxFlows4, maxFlows6 int) (slots4, slots6 int, err error) {
-	pages4, err := flowPages(maxFlows4, slots4PerPage)
-	if err != nil {
-		return 0, 0, err
-	}
-	pages6, err := flowPages(maxFlows6, slots6PerPage)
-	return int(pages4) * slots4PerPage, int(pages6) * slots6PerPage, err
 }

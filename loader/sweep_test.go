@@ -2,13 +2,14 @@ package loader
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 )
 
 // fillTable writes established flows of vip 1 and backend 7 into random slots.
 func fillTable(l *Loader, flows int) {
-	t := &l.memory.flows4
+	t := &l.flows.four
 	now := uint64(clock())
 	for n := 0; n < flows; {
 		slot := rand.IntN(t.slots())
@@ -34,7 +35,7 @@ func TestSweepEndsWhatIsSilent(t *testing.T) {
 	if live := l.Live(); len(live) != 1 || live[7] != (Live{Established: 5000}) {
 		t.Errorf("counted: %v", live)
 	}
-	table := &l.memory.flows4
+	table := &l.flows.four
 	silent := uint64(clock()-uint32(testTimeouts.Established/tick)-2) & clockMask
 	aged := 0
 	for slot := range table.slots() {
@@ -54,10 +55,55 @@ func TestSweepEndsWhatIsSilent(t *testing.T) {
 	}
 }
 
+// Packets go on while a sweep or an insert is under way: what they saw in a later tick
+// than that of who looks is the youngest, and neither ends nor gives way.
+func TestFlowsOfALaterTickAreKept(t *testing.T) {
+	l := puttable(t, 100) // one page: 256 slots
+	flows := func(network byte) (puts []FlowPut) {
+		for i := range 400 {
+			client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, network, 1}), uint16(1024+i))
+			puts = append(puts, FlowPut{Client: client, Backend: 1, State: Established})
+		}
+		return puts
+	}
+	put(t, l, flows(113)...)
+	table, later, filled := &l.flows.four, uint64(clock()+2)&clockMask, 0
+	for slot := range table.slots() {
+		if v := table.valueAt(slot); *table.keyAt(slot) != 0 {
+			*v = *v&(1<<40-1) | later<<40
+			filled++
+		}
+	}
+	for f := range l.Flows() {
+		if f.Idle > tick {
+			t.Fatalf("a flow of a later tick is shown as silent for %s", f.Idle)
+		}
+	}
+	results, err := l.PutFlows(flows(114))
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := 0
+	for _, r := range results {
+		if r.Evicted {
+			t.Fatal("an established flow gave way")
+		}
+		if r.Outcome == PutFull {
+			full++
+		}
+	}
+	if full == 0 {
+		t.Error("the table was never full")
+	}
+	if s := l.Sweep(); s.Ended != 0 || s.Flows4 < filled {
+		t.Errorf("a sweep ended %d and left %d of %d flows", s.Ended, s.Flows4, filled)
+	}
+}
+
 // A slot that stays GONE with one key over two sweeps was left by somebody who died.
 func TestSweepGivesBackWhatTheDeadLeft(t *testing.T) {
 	l := openTest(t, testBPFFS(t), 1000)
-	table := &l.memory.flows4
+	table := &l.flows.four
 	*table.valueAt(3) = uint64(stateGone) << 32
 	*table.keyAt(3) = 1 << 48
 	l.Sweep()
@@ -92,7 +138,7 @@ func BenchmarkSweep1M(b *testing.B) {
 			b.Fatalf("%+v", s)
 		}
 	}
-	b.ReportMetric(float64(8*len(l.memory.flows4.words))/1000000, "table-bytes/flow")
+	b.ReportMetric(float64(8*len(l.flows.four.words))/1000000, "table-bytes/flow")
 }
 
 func BenchmarkLive1M(b *testing.B) {

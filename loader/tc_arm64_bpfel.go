@@ -16,42 +16,48 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	tcMapAddresses4     = "addresses4"
-	tcMapAddresses6     = "addresses6"
-	tcMapAllowances     = "allowances"
-	tcMapBackends       = "backends"
-	tcMapDirty4         = "dirty4"
-	tcMapDirty6         = "dirty6"
-	tcMapFlows4         = "flows4"
-	tcMapFlows6         = "flows6"
-	tcMapHeld4          = "held4"
-	tcMapHeld6          = "held6"
-	tcMapHooks          = "hooks"
-	tcMapLease          = "lease"
-	tcMapLegIds         = "leg_ids"
-	tcMapLegOfIndex     = "leg_of_index"
-	tcMapLegs           = "legs"
-	tcMapLimits         = "limits"
-	tcMapLocks4         = "locks4"
-	tcMapLocks6         = "locks6"
-	tcMapNames4         = "names4"
-	tcMapNames6         = "names6"
-	tcMapReals4         = "reals4"
-	tcMapReals6         = "reals6"
-	tcMapSchedules      = "schedules"
-	tcMapSilence        = "silence"
-	tcMapStrays         = "strays"
-	tcMapTrafficOf      = "traffic_of"
-	tcMapTurns          = "turns"
-	tcMapVips           = "vips"
-	tcProgTarponTc      = "tarpon_tc"
-	tcVarAnswersPerTick = "answers_per_tick"
-	tcVarDryRun         = "dry_run"
-	tcVarFlow4PageMask  = "flow4_page_mask"
-	tcVarFlow6PageMask  = "flow6_page_mask"
-	tcVarFrags          = "frags"
-	tcVarHashSecret     = "hash_secret"
-	tcVarTraced         = "traced"
+	tcMapAddresses4      = "addresses4"
+	tcMapAddresses6      = "addresses6"
+	tcMapAllowances      = "allowances"
+	tcMapBackends        = "backends"
+	tcMapBefore4         = "before4"
+	tcMapBefore6         = "before6"
+	tcMapDirty4          = "dirty4"
+	tcMapDirty6          = "dirty6"
+	tcMapFlows4          = "flows4"
+	tcMapFlows6          = "flows6"
+	tcMapHeld4           = "held4"
+	tcMapHeld6           = "held6"
+	tcMapHooks           = "hooks"
+	tcMapLease           = "lease"
+	tcMapLegIds          = "leg_ids"
+	tcMapLegOfIndex      = "leg_of_index"
+	tcMapLegs            = "legs"
+	tcMapLimits          = "limits"
+	tcMapLocks4          = "locks4"
+	tcMapLocks6          = "locks6"
+	tcMapNames4          = "names4"
+	tcMapNames6          = "names6"
+	tcMapPutRooms        = "put_rooms"
+	tcMapReals4          = "reals4"
+	tcMapReals6          = "reals6"
+	tcMapSchedules       = "schedules"
+	tcMapSilence         = "silence"
+	tcMapStrays          = "strays"
+	tcMapTrafficOf       = "traffic_of"
+	tcMapTurns           = "turns"
+	tcMapVips            = "vips"
+	tcProgTarponTc       = "tarpon_tc"
+	tcVarAnswersPerTick  = "answers_per_tick"
+	tcVarBefore4PageMask = "before4_page_mask"
+	tcVarBefore6PageMask = "before6_page_mask"
+	tcVarDryRun          = "dry_run"
+	tcVarFlow4PageMask   = "flow4_page_mask"
+	tcVarFlow6PageMask   = "flow6_page_mask"
+	tcVarFrags           = "frags"
+	tcVarHashSecret      = "hash_secret"
+	tcVarTraced          = "traced"
+	tcVarUpgrading       = "upgrading"
 )
 
 // loadTc returns the embedded CollectionSpec for tc.
@@ -107,6 +113,8 @@ type tcMapSpecs struct {
 	Addresses6 *ebpf.MapSpec `ebpf:"addresses6"`
 	Allowances *ebpf.MapSpec `ebpf:"allowances"`
 	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Before4    *ebpf.MapSpec `ebpf:"before4"`
+	Before6    *ebpf.MapSpec `ebpf:"before6"`
 	Dirty4     *ebpf.MapSpec `ebpf:"dirty4"`
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
@@ -123,6 +131,7 @@ type tcMapSpecs struct {
 	Locks6     *ebpf.MapSpec `ebpf:"locks6"`
 	Names4     *ebpf.MapSpec `ebpf:"names4"`
 	Names6     *ebpf.MapSpec `ebpf:"names6"`
+	PutRooms   *ebpf.MapSpec `ebpf:"put_rooms"`
 	Reals4     *ebpf.MapSpec `ebpf:"reals4"`
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
@@ -137,13 +146,16 @@ type tcMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcVariableSpecs struct {
-	AnswersPerTick *ebpf.VariableSpec `ebpf:"answers_per_tick"`
-	DryRun         *ebpf.VariableSpec `ebpf:"dry_run"`
-	Flow4PageMask  *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
-	Flow6PageMask  *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
-	Frags          *ebpf.VariableSpec `ebpf:"frags"`
-	HashSecret     *ebpf.VariableSpec `ebpf:"hash_secret"`
-	Traced         *ebpf.VariableSpec `ebpf:"traced"`
+	AnswersPerTick  *ebpf.VariableSpec `ebpf:"answers_per_tick"`
+	Before4PageMask *ebpf.VariableSpec `ebpf:"before4_page_mask"`
+	Before6PageMask *ebpf.VariableSpec `ebpf:"before6_page_mask"`
+	DryRun          *ebpf.VariableSpec `ebpf:"dry_run"`
+	Flow4PageMask   *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
+	Flow6PageMask   *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
+	Frags           *ebpf.VariableSpec `ebpf:"frags"`
+	HashSecret      *ebpf.VariableSpec `ebpf:"hash_secret"`
+	Traced          *ebpf.VariableSpec `ebpf:"traced"`
+	Upgrading       *ebpf.VariableSpec `ebpf:"upgrading"`
 }
 
 // tcObjects contains all objects after they have been loaded into the kernel.
@@ -170,6 +182,8 @@ type tcMaps struct {
 	Addresses6 *ebpf.Map `ebpf:"addresses6"`
 	Allowances *ebpf.Map `ebpf:"allowances"`
 	Backends   *ebpf.Map `ebpf:"backends"`
+	Before4    *ebpf.Map `ebpf:"before4"`
+	Before6    *ebpf.Map `ebpf:"before6"`
 	Dirty4     *ebpf.Map `ebpf:"dirty4"`
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
@@ -186,6 +200,7 @@ type tcMaps struct {
 	Locks6     *ebpf.Map `ebpf:"locks6"`
 	Names4     *ebpf.Map `ebpf:"names4"`
 	Names6     *ebpf.Map `ebpf:"names6"`
+	PutRooms   *ebpf.Map `ebpf:"put_rooms"`
 	Reals4     *ebpf.Map `ebpf:"reals4"`
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
@@ -202,6 +217,8 @@ func (m *tcMaps) Close() error {
 		m.Addresses6,
 		m.Allowances,
 		m.Backends,
+		m.Before4,
+		m.Before6,
 		m.Dirty4,
 		m.Dirty6,
 		m.Flows4,
@@ -218,6 +235,7 @@ func (m *tcMaps) Close() error {
 		m.Locks6,
 		m.Names4,
 		m.Names6,
+		m.PutRooms,
 		m.Reals4,
 		m.Reals6,
 		m.Schedules,
@@ -233,13 +251,16 @@ func (m *tcMaps) Close() error {
 //
 // It can be passed to loadTcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcVariables struct {
-	AnswersPerTick *ebpf.Variable `ebpf:"answers_per_tick"`
-	DryRun         *ebpf.Variable `ebpf:"dry_run"`
-	Flow4PageMask  *ebpf.Variable `ebpf:"flow4_page_mask"`
-	Flow6PageMask  *ebpf.Variable `ebpf:"flow6_page_mask"`
-	Frags          *ebpf.Variable `ebpf:"frags"`
-	HashSecret     *ebpf.Variable `ebpf:"hash_secret"`
-	Traced         *ebpf.Variable `ebpf:"traced"`
+	AnswersPerTick  *ebpf.Variable `ebpf:"answers_per_tick"`
+	Before4PageMask *ebpf.Variable `ebpf:"before4_page_mask"`
+	Before6PageMask *ebpf.Variable `ebpf:"before6_page_mask"`
+	DryRun          *ebpf.Variable `ebpf:"dry_run"`
+	Flow4PageMask   *ebpf.Variable `ebpf:"flow4_page_mask"`
+	Flow6PageMask   *ebpf.Variable `ebpf:"flow6_page_mask"`
+	Frags           *ebpf.Variable `ebpf:"frags"`
+	HashSecret      *ebpf.Variable `ebpf:"hash_secret"`
+	Traced          *ebpf.Variable `ebpf:"traced"`
+	Upgrading       *ebpf.Variable `ebpf:"upgrading"`
 }
 
 // tcPrograms contains all programs after they have been loaded into the kernel.

@@ -3,7 +3,6 @@ package loader
 import (
 	"net/netip"
 	"strings"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -103,7 +102,7 @@ func traceOf(found *xdpTrace, hook *xdpHook) Trace {
 	if found.Flow != 0 {
 		t.Flow = &Flow{
 			Vip: t.Vip, Backend: valueBackend(found.Flow), VipPort: valueVipPort(found.Flow), State: valueState(found.Flow),
-			Idle: time.Duration(valueAge(found.Flow, hook.Scratch.Facts.Now)) * tick,
+			Idle: idle(found.Flow, hook.Scratch.Facts.Now),
 		}
 	}
 	if found.Schedule != 0 {

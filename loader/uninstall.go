@@ -84,12 +84,17 @@ func (r *Remains) removeFilters() (removed []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the interfaces: %w", err)
 	}
-	pins := newPins(r.path)
+	sets, err := filepath.Glob(filepath.Join(r.path, "v*"))
+	if err != nil {
+		return nil, err
+	}
 	for _, device := range devices {
 		attrs := device.Attrs()
 		had := hasOurFilter(attrs.Index)
-		if err := pins.removeFilters(attrs.Index, comesIn, leaves); err != nil {
-			return removed, fmt.Errorf("%s: %w", attrs.Name, err)
+		for _, set := range sets {
+			if err := (&pins{set: set}).removeFilters(attrs.Index, comesIn, leaves); err != nil {
+				return removed, fmt.Errorf("%s: %w", attrs.Name, err)
+			}
 		}
 		if had {
 			removed = append(removed, "filters of "+attrs.Name)

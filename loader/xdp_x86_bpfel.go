@@ -141,6 +141,56 @@ type xdpPrefix6 struct {
 	Mask    xdpAddress
 }
 
+type xdpPutRoom struct {
+	_   structs.HostLayout
+	Put struct {
+		_          structs.HostLayout
+		Client     xdpAddress
+		Value      uint64
+		Before     uint64
+		ClientPort uint16
+		V6         uint8
+		Used       uint8
+		Result     uint16
+		Evicted    uint8
+		Brought    uint8
+	}
+	Insert struct {
+		_   structs.HostLayout
+		Key struct {
+			_       structs.HostLayout
+			Word    uint64
+			Address [2]uint64
+			Page    uint32
+			First   uint16
+			Second  uint16
+			VipPort uint16
+			Swap    uint16
+			_       [4]byte
+		}
+		Other struct {
+			_       structs.HostLayout
+			Word    uint64
+			Address [2]uint64
+			Page    uint32
+			First   uint16
+			Second  uint16
+			VipPort uint16
+			Swap    uint16
+			_       [4]byte
+		}
+		Value      uint64
+		Found      uint64
+		Neighbours uint64
+		Now        uint32
+		At         uint32
+		Created    uint32
+		Moved      uint32
+		Evicted    uint32
+		_          [4]byte
+	}
+}
+
 type xdpReasons struct {
 	_                  structs.HostLayout
 	PassNotIp          uint64
@@ -336,42 +386,48 @@ type xdpVip struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	xdpMapAddresses4     = "addresses4"
-	xdpMapAddresses6     = "addresses6"
-	xdpMapAllowances     = "allowances"
-	xdpMapBackends       = "backends"
-	xdpMapDirty4         = "dirty4"
-	xdpMapDirty6         = "dirty6"
-	xdpMapFlows4         = "flows4"
-	xdpMapFlows6         = "flows6"
-	xdpMapHeld4          = "held4"
-	xdpMapHeld6          = "held6"
-	xdpMapHooks          = "hooks"
-	xdpMapLease          = "lease"
-	xdpMapLegIds         = "leg_ids"
-	xdpMapLegOfIndex     = "leg_of_index"
-	xdpMapLegs           = "legs"
-	xdpMapLimits         = "limits"
-	xdpMapLocks4         = "locks4"
-	xdpMapLocks6         = "locks6"
-	xdpMapNames4         = "names4"
-	xdpMapNames6         = "names6"
-	xdpMapReals4         = "reals4"
-	xdpMapReals6         = "reals6"
-	xdpMapSchedules      = "schedules"
-	xdpMapSilence        = "silence"
-	xdpMapStrays         = "strays"
-	xdpMapTrafficOf      = "traffic_of"
-	xdpMapTurns          = "turns"
-	xdpMapVips           = "vips"
-	xdpProgTarponXdp     = "tarpon_xdp"
-	xdpVarAnswersPerTick = "answers_per_tick"
-	xdpVarDryRun         = "dry_run"
-	xdpVarFlow4PageMask  = "flow4_page_mask"
-	xdpVarFlow6PageMask  = "flow6_page_mask"
-	xdpVarFrags          = "frags"
-	xdpVarHashSecret     = "hash_secret"
-	xdpVarTraced         = "traced"
+	xdpMapAddresses4      = "addresses4"
+	xdpMapAddresses6      = "addresses6"
+	xdpMapAllowances      = "allowances"
+	xdpMapBackends        = "backends"
+	xdpMapBefore4         = "before4"
+	xdpMapBefore6         = "before6"
+	xdpMapDirty4          = "dirty4"
+	xdpMapDirty6          = "dirty6"
+	xdpMapFlows4          = "flows4"
+	xdpMapFlows6          = "flows6"
+	xdpMapHeld4           = "held4"
+	xdpMapHeld6           = "held6"
+	xdpMapHooks           = "hooks"
+	xdpMapLease           = "lease"
+	xdpMapLegIds          = "leg_ids"
+	xdpMapLegOfIndex      = "leg_of_index"
+	xdpMapLegs            = "legs"
+	xdpMapLimits          = "limits"
+	xdpMapLocks4          = "locks4"
+	xdpMapLocks6          = "locks6"
+	xdpMapNames4          = "names4"
+	xdpMapNames6          = "names6"
+	xdpMapPutRooms        = "put_rooms"
+	xdpMapReals4          = "reals4"
+	xdpMapReals6          = "reals6"
+	xdpMapSchedules       = "schedules"
+	xdpMapSilence         = "silence"
+	xdpMapStrays          = "strays"
+	xdpMapTrafficOf       = "traffic_of"
+	xdpMapTurns           = "turns"
+	xdpMapVips            = "vips"
+	xdpProgTarponXdp      = "tarpon_xdp"
+	xdpVarAnswersPerTick  = "answers_per_tick"
+	xdpVarBefore4PageMask = "before4_page_mask"
+	xdpVarBefore6PageMask = "before6_page_mask"
+	xdpVarDryRun          = "dry_run"
+	xdpVarFlow4PageMask   = "flow4_page_mask"
+	xdpVarFlow6PageMask   = "flow6_page_mask"
+	xdpVarFrags           = "frags"
+	xdpVarHashSecret      = "hash_secret"
+	xdpVarTraced          = "traced"
+	xdpVarUpgrading       = "upgrading"
 )
 
 // loadXdp returns the embedded CollectionSpec for xdp.
@@ -427,6 +483,8 @@ type xdpMapSpecs struct {
 	Addresses6 *ebpf.MapSpec `ebpf:"addresses6"`
 	Allowances *ebpf.MapSpec `ebpf:"allowances"`
 	Backends   *ebpf.MapSpec `ebpf:"backends"`
+	Before4    *ebpf.MapSpec `ebpf:"before4"`
+	Before6    *ebpf.MapSpec `ebpf:"before6"`
 	Dirty4     *ebpf.MapSpec `ebpf:"dirty4"`
 	Dirty6     *ebpf.MapSpec `ebpf:"dirty6"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
@@ -443,6 +501,7 @@ type xdpMapSpecs struct {
 	Locks6     *ebpf.MapSpec `ebpf:"locks6"`
 	Names4     *ebpf.MapSpec `ebpf:"names4"`
 	Names6     *ebpf.MapSpec `ebpf:"names6"`
+	PutRooms   *ebpf.MapSpec `ebpf:"put_rooms"`
 	Reals4     *ebpf.MapSpec `ebpf:"reals4"`
 	Reals6     *ebpf.MapSpec `ebpf:"reals6"`
 	Schedules  *ebpf.MapSpec `ebpf:"schedules"`
@@ -457,13 +516,16 @@ type xdpMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type xdpVariableSpecs struct {
-	AnswersPerTick *ebpf.VariableSpec `ebpf:"answers_per_tick"`
-	DryRun         *ebpf.VariableSpec `ebpf:"dry_run"`
-	Flow4PageMask  *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
-	Flow6PageMask  *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
-	Frags          *ebpf.VariableSpec `ebpf:"frags"`
-	HashSecret     *ebpf.VariableSpec `ebpf:"hash_secret"`
-	Traced         *ebpf.VariableSpec `ebpf:"traced"`
+	AnswersPerTick  *ebpf.VariableSpec `ebpf:"answers_per_tick"`
+	Before4PageMask *ebpf.VariableSpec `ebpf:"before4_page_mask"`
+	Before6PageMask *ebpf.VariableSpec `ebpf:"before6_page_mask"`
+	DryRun          *ebpf.VariableSpec `ebpf:"dry_run"`
+	Flow4PageMask   *ebpf.VariableSpec `ebpf:"flow4_page_mask"`
+	Flow6PageMask   *ebpf.VariableSpec `ebpf:"flow6_page_mask"`
+	Frags           *ebpf.VariableSpec `ebpf:"frags"`
+	HashSecret      *ebpf.VariableSpec `ebpf:"hash_secret"`
+	Traced          *ebpf.VariableSpec `ebpf:"traced"`
+	Upgrading       *ebpf.VariableSpec `ebpf:"upgrading"`
 }
 
 // xdpObjects contains all objects after they have been loaded into the kernel.
@@ -490,6 +552,8 @@ type xdpMaps struct {
 	Addresses6 *ebpf.Map `ebpf:"addresses6"`
 	Allowances *ebpf.Map `ebpf:"allowances"`
 	Backends   *ebpf.Map `ebpf:"backends"`
+	Before4    *ebpf.Map `ebpf:"before4"`
+	Before6    *ebpf.Map `ebpf:"before6"`
 	Dirty4     *ebpf.Map `ebpf:"dirty4"`
 	Dirty6     *ebpf.Map `ebpf:"dirty6"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
@@ -506,6 +570,7 @@ type xdpMaps struct {
 	Locks6     *ebpf.Map `ebpf:"locks6"`
 	Names4     *ebpf.Map `ebpf:"names4"`
 	Names6     *ebpf.Map `ebpf:"names6"`
+	PutRooms   *ebpf.Map `ebpf:"put_rooms"`
 	Reals4     *ebpf.Map `ebpf:"reals4"`
 	Reals6     *ebpf.Map `ebpf:"reals6"`
 	Schedules  *ebpf.Map `ebpf:"schedules"`
@@ -522,6 +587,8 @@ func (m *xdpMaps) Close() error {
 		m.Addresses6,
 		m.Allowances,
 		m.Backends,
+		m.Before4,
+		m.Before6,
 		m.Dirty4,
 		m.Dirty6,
 		m.Flows4,
@@ -538,6 +605,7 @@ func (m *xdpMaps) Close() error {
 		m.Locks6,
 		m.Names4,
 		m.Names6,
+		m.PutRooms,
 		m.Reals4,
 		m.Reals6,
 		m.Schedules,
@@ -553,13 +621,16 @@ func (m *xdpMaps) Close() error {
 //
 // It can be passed to loadXdpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type xdpVariables struct {
-	AnswersPerTick *ebpf.Variable `ebpf:"answers_per_tick"`
-	DryRun         *ebpf.Variable `ebpf:"dry_run"`
-	Flow4PageMask  *ebpf.Variable `ebpf:"flow4_page_mask"`
-	Flow6PageMask  *ebpf.Variable `ebpf:"flow6_page_mask"`
-	Frags          *ebpf.Variable `ebpf:"frags"`
-	HashSecret     *ebpf.Variable `ebpf:"hash_secret"`
-	Traced         *ebpf.Variable `ebpf:"traced"`
+	AnswersPerTick  *ebpf.Variable `ebpf:"answers_per_tick"`
+	Before4PageMask *ebpf.Variable `ebpf:"before4_page_mask"`
+	Before6PageMask *ebpf.Variable `ebpf:"before6_page_mask"`
+	DryRun          *ebpf.Variable `ebpf:"dry_run"`
+	Flow4PageMask   *ebpf.Variable `ebpf:"flow4_page_mask"`
+	Flow6PageMask   *ebpf.Variable `ebpf:"flow6_page_mask"`
+	Frags           *ebpf.Variable `ebpf:"frags"`
+	HashSecret      *ebpf.Variable `ebpf:"hash_secret"`
+	Traced          *ebpf.Variable `ebpf:"traced"`
+	Upgrading       *ebpf.Variable `ebpf:"upgrading"`
 }
 
 // xdpPrograms contains all programs after they have been loaded into the kernel.
