@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/test/namespace"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,8 +28,8 @@ var costs = []struct {
 }{
 	{"tcp/10000@5s", 10_000, 5 * time.Second, func(a netip.Addr) Probe { return TCP{netip.AddrPortFrom(a, 80)} }},
 	{"tcp/100@2s", 100, 2 * time.Second, func(a netip.Addr) Probe { return TCP{netip.AddrPortFrom(a, 80)} }},
-	{"ping/10000@5s", 10_000, 5 * time.Second, func(a netip.Addr) Probe { return Ping{a} }},
-	{"ping/100@2s", 100, 2 * time.Second, func(a netip.Addr) Probe { return Ping{a} }},
+	{"ping/10000@5s", 10_000, 5 * time.Second, func(a netip.Addr) Probe { return Ping{Address: a} }},
+	{"ping/100@2s", 100, 2 * time.Second, func(a netip.Addr) Probe { return Ping{Address: a} }},
 	{"http/1000@2s", 1000, 2 * time.Second, func(a netip.Addr) Probe { return get(netip.AddrPortFrom(a, 80)) }},
 	{"http/100@2s", 100, 2 * time.Second, func(a netip.Addr) Probe { return get(netip.AddrPortFrom(a, 80)) }},
 	{"https/100@2s", 100, 2 * time.Second, func(a netip.Addr) Probe {
@@ -50,17 +51,17 @@ func BenchmarkCost(b *testing.B) {
 	}
 	here, there := fmt.Sprintf("tphc%d-here", os.Getpid()), fmt.Sprintf("tphc%d-there", os.Getpid())
 	for _, name := range []string{here, there} {
-		command(b, "ip", "netns", "add", name)
-		b.Cleanup(func() { command(b, "ip", "netns", "del", name) })
-		command(b, "ip", "-n", name, "link", "set", "lo", "up")
+		namespace.Command(b, "ip", "netns", "add", name)
+		b.Cleanup(func() { namespace.Command(b, "ip", "netns", "del", name) })
+		namespace.Command(b, "ip", "-n", name, "link", "set", "lo", "up")
 	}
-	command(b, "ip", "-n", here, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", there)
+	namespace.Command(b, "ip", "-n", here, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", there)
 	for i, name := range []string{here, there} {
-		command(b, "ip", "-n", name, "link", "set", "eth0", "up")
-		command(b, "ip", "-n", name, "addr", "add", fmt.Sprintf("10.0.0.%d/24", i+1), "dev", "eth0")
+		namespace.Command(b, "ip", "-n", name, "link", "set", "eth0", "up")
+		namespace.Command(b, "ip", "-n", name, "addr", "add", fmt.Sprintf("10.0.0.%d/24", i+1), "dev", "eth0")
 	}
-	command(b, "ip", "-n", here, "route", "add", "10.1.0.0/16", "via", "10.0.0.2")
-	command(b, "ip", "-n", there, "route", "add", "local", "10.1.0.0/16", "dev", "lo")
+	namespace.Command(b, "ip", "-n", here, "route", "add", "10.1.0.0/16", "via", "10.0.0.2")
+	namespace.Command(b, "ip", "-n", there, "route", "add", "local", "10.1.0.0/16", "dev", "lo")
 
 	server := inside(there, "serve")
 	ready, err := server.StdoutPipe()

@@ -36,6 +36,10 @@ var handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	case "/moved":
 		http.Redirect(w, r, "/", http.StatusFound)
+	case "/long":
+		fmt.Fprint(w, strings.Repeat(".", bodyLimit), "ready")
+	case "/less-long":
+		fmt.Fprint(w, strings.Repeat(".", bodyLimit-5), "ready")
 	case "/broken":
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
@@ -53,27 +57,47 @@ func expect(t *testing.T, probe HTTP, want string) {
 	}
 }
 
+// schemes are how a check asks; a certificate is another test's matter.
+var schemes = map[string]TLS{"http": {}, "https": {On: true}}
+
+// unverified has a server speak TLS, with whatever certificate.
+func unverified(t *testing.T) *tls.Config {
+	t.Helper()
+	c, _ := issue(t, leaf(2*time.Hour), nil)
+	return &tls.Config{Certificates: []tls.Certificate{c}}
+}
+
 func TestHTTP(t *testing.T) {
-	server := httptest.NewServer(handler)
-	defer server.Close()
-	base := get(netip.MustParseAddrPort(server.Listener.Addr().String()))
-	with := func(change func(*HTTP)) HTTP { p := base; change(&p); return p }
-	for _, test := range []struct {
-		name  string
-		probe HTTP
-		want  string // of the error; empty: well
-	}{
-		{"well", base, ""},
-		{"status", with(func(p *HTTP) { p.Path = "/broken" }), "HTTP 503, wanted 200-299"},
-		{"status wanted", with(func(p *HTTP) { p.Path = "/broken"; p.Status = "200,500-503" }), ""},
-		{"a redirect is an answer", with(func(p *HTTP) { p.Path = "/moved" }), "HTTP 302"},
-		{"method, host and body", with(func(p *HTTP) { p.Method = "PUT"; p.Host = "shop.example"; p.Body = "^PUT host shop" }), ""},
-		{"body", with(func(p *HTTP) { p.Body = "^ready$" }), "does not match"},
-		{"timeout", with(func(p *HTTP) { p.Path = "/slow" }), "timeout"},
-		{"timeout in the body", with(func(p *HTTP) { p.Path = "/slow-body"; p.Body = "ready" }), "read the body: timeout"},
-		{"https where http is", with(func(p *HTTP) { p.TLS.On = true }), "the server does not speak TLS"},
-	} {
-		t.Run(test.name, func(t *testing.T) { expect(t, test.probe, test.want) })
+	for scheme, how := range schemes {
+		server := httptest.NewUnstartedServer(handler)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		if how.On {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		defer server.Close()
+		base := get(netip.MustParseAddrPort(server.Listener.Addr().String()))
+		base.TLS = how
+		with := func(change func(*HTTP)) HTTP { p := base; change(&p); return p }
+		for _, test := range []struct {
+			name  string
+			probe HTTP
+			want  string // of the error; empty: well
+		}{
+			{"well", base, ""},
+			{"status", with(func(p *HTTP) { p.Path = "/broken" }), "HTTP 503, wanted 200-299"},
+			{"status wanted", with(func(p *HTTP) { p.Path = "/broken"; p.Status = "200,500-503" }), ""},
+			{"a redirect is an answer", with(func(p *HTTP) { p.Path = "/moved" }), "HTTP 302"},
+			{"method, host and body", with(func(p *HTTP) { p.Method = "PUT"; p.Host = "shop.example"; p.Body = "^PUT host shop" }), ""},
+			{"body", with(func(p *HTTP) { p.Body = "^ready$" }), "does not match"},
+			{"body's end is at 64 KiB", with(func(p *HTTP) { p.Path = "/long"; p.Body = "ready" }), "does not match"},
+			{"body before 64 KiB", with(func(p *HTTP) { p.Path = "/less-long"; p.Body = "ready" }), ""},
+			{"timeout", with(func(p *HTTP) { p.Path = "/slow" }), "timeout"},
+			{"timeout in the body", with(func(p *HTTP) { p.Path = "/slow-body"; p.Body = "ready" }), "read the body: timeout"},
+		} {
+			t.Run(scheme+", "+test.name, func(t *testing.T) { expect(t, test.probe, test.want) })
+		}
 	}
 }
 
@@ -81,50 +105,84 @@ func TestHTTP(t *testing.T) {
 func TestHTTPBroken(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		serves func(*net.TCPConn)
+		serves func(peerConn)
 		want   string
 	}{
-		{"says nothing", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }, "timeout"},
-		{"hangs up", func(c *net.TCPConn) { readRequest(c) }, "the server hung up"},
-		{"resets", func(c *net.TCPConn) { readRequest(c); _ = c.SetLinger(0) }, "connection reset"},
-		{"half-open", func(c *net.TCPConn) {
+		{"says nothing", func(c peerConn) { _, _ = io.Copy(io.Discard, c) }, "timeout"},
+		{"hangs up", func(c peerConn) { readRequest(c) }, "the server hung up"},
+		{"resets", func(c peerConn) { readRequest(c); reset(c) }, "connection reset"},
+		{"half-open", func(c peerConn) {
 			readRequest(c)
 			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nready")
 			_ = c.CloseWrite()
 			_, _ = io.Copy(io.Discard, c)
 		}, "read the body: the server hung up"},
-		{"is a mail server", func(c *net.TCPConn) { fmt.Fprint(c, "220 mail.example ESMTP\r\n"); readRequest(c) }, "malformed HTTP"},
-		{"sends early hints", func(c *net.TCPConn) {
+		{"is a mail server", func(c peerConn) { fmt.Fprint(c, "220 mail.example ESMTP\r\n"); readRequest(c) }, "malformed HTTP"},
+		{"sends early hints", func(c peerConn) {
 			readRequest(c)
 			fmt.Fprint(c, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\nready")
 		}, ""},
-		{"sends endless headers", func(c *net.TCPConn) {
+		{"sends endless headers", func(c peerConn) {
 			fmt.Fprint(c, "HTTP/1.1 200 OK\r\n")
 			for err := error(nil); err == nil; _, err = fmt.Fprint(c, "X: y\r\n") {
 			}
 		}, "the server hung up"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			l, address := listen(t, "127.0.0.1:0")
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				if c, err := l.Accept(); err == nil {
-					test.serves(c.(*net.TCPConn))
+		for scheme, how := range schemes {
+			t.Run(scheme+", "+test.name, func(t *testing.T) {
+				l, address := listen(t, "127.0.0.1:0")
+				config, ended := unverified(t), make(chan struct{})
+				go func() {
+					defer close(ended)
+					accepted, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c := accepted.(peerConn)
+					if how.On {
+						c = tls.Server(accepted, config)
+					}
+					test.serves(c)
 					c.Close()
-				}
-			}()
-			probe := get(address)
-			probe.Body = "ready"
-			expect(t, probe, test.want)
-			l.Close()
-			<-ended
-		})
+				}()
+				probe := get(address)
+				probe.Body, probe.TLS = "ready", how
+				expect(t, probe, test.want)
+				l.Close()
+				<-ended
+			})
+		}
 	}
-	l, address := listen(t, "127.0.0.1:0")
-	l.Close()
-	expect(t, get(address), "connection refused")
-	expect(t, get(deaf(t)), "timeout")
+	for _, how := range schemes {
+		l, address := listen(t, "127.0.0.1:0")
+		l.Close()
+		for to, want := range map[netip.AddrPort]string{address: "connection refused", deaf(t): "timeout"} {
+			probe := get(to)
+			probe.TLS = how
+			expect(t, probe, want)
+		}
+	}
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	probe := get(netip.MustParseAddrPort(server.Listener.Addr().String()))
+	probe.TLS.On = true
+	expect(t, probe, "the server does not speak TLS")
+}
+
+// A peerConn is a connection, bare or of TLS.
+type peerConn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// reset has a connection end by a RST when it is closed.
+func reset(c peerConn) {
+	if over, ok := c.(*tls.Conn); ok {
+		_ = over.NetConn().(*net.TCPConn).SetLinger(0)
+		_ = over.NetConn().Close() // no goodbye
+		return
+	}
+	_ = c.(*net.TCPConn).SetLinger(0)
 }
 
 func readRequest(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }

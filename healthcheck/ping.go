@@ -14,9 +14,12 @@ import (
 )
 
 // Ping asks for an ICMP echo.
-type Ping struct{ Address netip.Addr }
+type Ping struct {
+	Address   netip.Addr // without a zone
+	Interface string     // by which it goes, whatever routes say; empty: as they say
+}
 
-func (p Ping) begin(e *engine, r *run) error { return e.ping.send(p.Address, r) }
+func (p Ping) begin(e *engine, r *run) error { return e.ping.send(p, r) }
 
 // A pingProber has many echoes under way, through one socket for each family.
 type pingProber struct {
@@ -31,10 +34,17 @@ func newPingProber() pingProber {
 	return pingProber{sockets: [2]int{-1, -1}, id: uint16(rand.Uint32()), flying: map[uint16]*run{}, buffer: make([]byte, 1500)}
 }
 
-func (p *pingProber) send(to netip.Addr, r *run) error {
+func (p *pingProber) send(ping Ping, r *run) error {
+	to := ping.Address
 	socket, err := p.socket(to.Is6())
 	if err != nil {
 		return notAsked{err}
+	}
+	var by []byte
+	if ping.Interface != "" {
+		if by, err = outOf(socket, ping.Interface, to.Is6()); err != nil {
+			return reason(err)
+		}
 	}
 	if len(p.flying) > 1<<15 {
 		return notAsked{errors.New("too many pings under way")}
@@ -51,12 +61,29 @@ func (p *pingProber) send(to netip.Addr, r *run) error {
 		return notAsked{err}
 	}
 	_, address := sockaddr(netip.AddrPortFrom(to, 0))
-	if err := unix.Sendto(socket, packet, 0, address); err != nil {
+	if err := unix.Sendmsg(socket, packet, by, address, 0); err != nil {
 		return reason(err)
 	}
 	p.flying[seq] = r
 	r.cancel = func() { delete(p.flying, seq) }
 	return nil
+}
+
+// outOf is the control message that has a packet leave by an interface. It is looked up
+// each time: one that comes back has another index.
+func outOf(socket int, name string, isIPv6 bool) ([]byte, error) {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.IoctlIfreq(socket, unix.SIOCGIFINDEX, request); err != nil {
+		return nil, err
+	}
+	index := request.Uint32()
+	if isIPv6 {
+		return unix.PktInfo6(&unix.Inet6Pktinfo{Ifindex: index}), nil
+	}
+	return unix.PktInfo4(&unix.Inet4Pktinfo{Ifindex: int32(index)}), nil
 }
 
 func (p *pingProber) socket(isIPv6 bool) (int, error) {
@@ -149,7 +176,11 @@ func (p *pingProber) match(isIPv6 bool, packet []byte, from unix.Sockaddr) (seq 
 		return 0, false
 	}
 	r := p.flying[uint16(echo.Seq)]
-	return uint16(echo.Seq), r != nil && r.probe == Ping{address(from)}
+	if r == nil {
+		return 0, false
+	}
+	asked, isPing := r.probe.(Ping)
+	return uint16(echo.Seq), isPing && asked.Address == address(from)
 }
 
 func address(a unix.Sockaddr) netip.Addr {

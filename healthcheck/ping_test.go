@@ -1,19 +1,22 @@
 package healthcheck
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/tarpon-lb/tarpon/test/namespace"
 )
 
 func TestPing(t *testing.T) {
-	if !inNamespace(t) {
+	if !namespace.Own(t) {
 		return
 	}
 	v4, v6 := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
 	for _, address := range []netip.Addr{v4, v6} {
-		if got := ask(t, Ping{address}, time.Minute); got != "" {
+		if got := ask(t, Ping{Address: address}, time.Minute); got != "" {
 			t.Errorf("%s: %s", address, got)
 		}
 	}
@@ -23,37 +26,72 @@ func TestPing(t *testing.T) {
 		if err := os.WriteFile(path, []byte("1"), 0); err != nil {
 			t.Fatal(err)
 		}
-		if got := ask(t, Ping{address}, 100*time.Millisecond); got != "timeout" {
+		if got := ask(t, Ping{Address: address}, 100*time.Millisecond); got != "timeout" {
 			t.Errorf("%s does not answer: %q", address, got)
 		}
 	}
-	command(t, "ip", "route", "add", "unreachable", "192.0.2.0/24")
+	namespace.Command(t, "ip", "route", "add", "unreachable", "192.0.2.0/24")
 	for address, want := range map[string]string{
 		"192.0.2.1": "no route to host", "198.51.100.1": "network unreachable", "2001:db8::1": "network unreachable",
 	} {
-		if got := ask(t, Ping{netip.MustParseAddr(address)}, time.Minute); got != want {
+		if got := ask(t, Ping{Address: netip.MustParseAddr(address)}, time.Minute); got != want {
 			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
+// TestPingByInterface: what is beyond one interface is not asked by another, and a
+// link-local address is asked at all.
+func TestPingByInterface(t *testing.T) {
+	if !namespace.Own(t) {
+		return
+	}
+	far := fmt.Sprintf("ping-%d", os.Getpid())
+	namespace.Command(t, "ip", "netns", "add", far)
+	defer namespace.Command(t, "ip", "netns", "del", far)
+	namespace.Command(t, "ip", "link", "add", "one", "type", "veth", "peer", "name", "far", "netns", far)
+	namespace.Command(t, "ip", "link", "add", "two", "type", "veth", "peer", "name", "silent")
+	namespace.Command(t, "ip", "-n", far, "link", "set", "far", "up")
+	for _, device := range []string{"one", "two", "silent"} {
+		namespace.Command(t, "ip", "link", "set", device, "up")
+	}
+	for address, device := range map[string]string{"192.0.2.1/24": "one", "2001:db8::1/64": "one", "fe80::1/64": "one", "198.51.100.1/24": "two", "fe80::1:1/64": "two"} {
+		namespace.Command(t, "ip", "addr", "add", address, "dev", device, "nodad")
+	}
+	for _, address := range []string{"192.0.2.9/24", "2001:db8::9/64", "fe80::9/64"} {
+		namespace.Command(t, "ip", "-n", far, "addr", "add", address, "dev", "far", "nodad")
+	}
+	for _, to := range []string{"192.0.2.9", "2001:db8::9", "fe80::9"} {
+		address := netip.MustParseAddr(to)
+		if got := ask(t, Ping{address, "one"}, time.Minute); got != "" {
+			t.Errorf("%s by one: %s", to, got)
+		}
+		if got := ask(t, Ping{address, "two"}, 100*time.Millisecond); got == "" {
+			t.Errorf("%s by two: it answers", to)
+		}
+		if got := ask(t, Ping{address, "none"}, time.Minute); got != "no such device" {
+			t.Errorf("%s by none: %s", to, got)
 		}
 	}
 }
 
 // TestPingMany: many at once through two sets of one machine, one of them silent.
 func TestPingMany(t *testing.T) {
-	if !inNamespace(t) {
+	if !namespace.Own(t) {
 		return
 	}
 	// At the other end of this wire nobody listens.
-	command(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
-	command(t, "ip", "link", "set", "here", "up")
-	command(t, "ip", "link", "set", "there", "up")
-	command(t, "ip", "addr", "add", "192.0.2.254/24", "dev", "here")
-	command(t, "ip", "neigh", "add", "192.0.2.1", "lladdr", "02:00:00:00:00:01", "dev", "here")
-	silent := Ping{netip.MustParseAddr("192.0.2.1")}
+	namespace.Command(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
+	namespace.Command(t, "ip", "link", "set", "here", "up")
+	namespace.Command(t, "ip", "link", "set", "there", "up")
+	namespace.Command(t, "ip", "addr", "add", "192.0.2.254/24", "dev", "here")
+	namespace.Command(t, "ip", "neigh", "add", "192.0.2.1", "lladdr", "02:00:00:00:00:01", "dev", "here")
+	silent := Ping{Address: netip.MustParseAddr("192.0.2.1")}
 	checks := map[Ping]Check{silent: {
 		Probe: silent, Config: Config{Interval: time.Hour, Timeout: 200 * time.Millisecond, Rise: 1, Fall: 1}, Now: true,
 	}}
 	for n := range byte(200) {
-		well := Ping{netip.AddrFrom4([4]byte{127, 0, 0, n + 1})}
+		well := Ping{Address: netip.AddrFrom4([4]byte{127, 0, 0, n + 1})}
 		checks[well] = Check{Probe: well, Config: Config{Interval: time.Hour, Timeout: time.Minute, Rise: 1, Fall: 1}, Now: true}
 	}
 	sets := []*Set[Ping]{NewSet[Ping](), NewSet[Ping]()}
@@ -73,7 +111,7 @@ func TestPingMany(t *testing.T) {
 
 // TestPingOthers: another process's pings cannot fill the buffer of ours.
 func TestPingOthers(t *testing.T) {
-	if !inNamespace(t) {
+	if !namespace.Own(t) {
 		return
 	}
 	for _, host := range []string{"127.0.0.1", "::1"} {
@@ -85,7 +123,7 @@ func TestPingOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		ping := func(p *pingProber) {
-			if err := p.send(to, &run{probe: Ping{to}}); err != nil {
+			if err := p.send(Ping{Address: to}, &run{probe: Ping{Address: to}}); err != nil {
 				t.Fatal(err)
 			}
 			deadline := time.Now().Add(10 * time.Second)
@@ -104,14 +142,14 @@ func TestPingOthers(t *testing.T) {
 
 // TestPingMatch: an echo is ours by number, sequence and sender.
 func TestPingMatch(t *testing.T) {
-	if !inNamespace(t) {
+	if !namespace.Own(t) {
 		return
 	}
 	p := newPingProber()
 	defer p.close()
 	to := netip.MustParseAddr("127.0.0.1")
-	r := run{probe: Ping{to}}
-	if err := p.send(to, &r); err != nil {
+	r := run{probe: Ping{Address: to}}
+	if err := p.send(Ping{Address: to}, &r); err != nil {
 		t.Fatal(err)
 	}
 	reply := func(id, seq uint16) []byte {

@@ -10,7 +10,7 @@ import (
 type Check struct {
 	Probe  Probe
 	Config Config
-	// Start is what is believed until results say otherwise.
+	// Start is what is believed until results say otherwise; they are counted anew.
 	Start State
 	// Now: probe at once. Otherwise the first probe comes within an interval, so
 	// that many checks spread.
@@ -26,8 +26,9 @@ type Event[K comparable] struct {
 }
 
 // A Set runs checks, and sends every new state to Events, as many at once as there
-// are: a server that stays as it is makes none. Checks with equal probe and config are asked once for all of them.
-// Update never waits for the reader of Events, so the reader may call it.
+// are: a server that stays as it is makes none. Checks with equal probe and config are
+// asked once for all of them. Update and Change never wait for the reader of Events, so
+// the reader may call them.
 type Set[K comparable] struct {
 	events chan []Event[K]
 	wake   chan struct{} // something has changed for the goroutine
@@ -66,25 +67,46 @@ func NewSet[K comparable]() *Set[K] {
 // Events is where new states come from. It is never closed.
 func (s *Set[K]) Events() <-chan []Event[K] { return s.events }
 
-// Update makes the set run exactly these checks. One whose probe and config are
-// unchanged goes on undisturbed, whatever its Start says. A last event of a check that
-// was stopped may still come. Not after Close.
+// Update makes the set run exactly these checks: see Change.
 func (s *Set[K]) Update(checks map[K]Check) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for key := range s.watches {
+		if _, ok := checks[key]; !ok {
+			s.remove(key)
+		}
+	}
+	s.put(checks)
+}
+
+// Change makes the set run these checks, end some, and go on with all others. One whose
+// probe and config are unchanged goes on undisturbed, whatever its Start says. A last
+// event of a check that has ended may still come. Not after Close.
+func (s *Set[K]) Change(checks map[K]Check, end []K) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range end {
+		if _, ok := s.watches[key]; ok {
+			s.remove(key)
+		}
+	}
+	s.put(checks)
+}
+
+func (s *Set[K]) put(checks map[K]Check) {
 	if s.engine == nil && len(checks) > 0 {
 		s.engine = newEngine()
 		s.loop.Go(s.run)
 	}
-	for key, q := range s.watches {
-		if check, ok := checks[key]; !ok || q != (question{check.Probe, check.Config}) {
+	for key, check := range checks {
+		q, ok := s.watches[key]
+		if ok && q == (question{check.Probe, check.Config}) {
+			continue
+		}
+		if ok {
 			s.remove(key)
 		}
-	}
-	for key, check := range checks {
-		if _, ok := s.watches[key]; !ok {
-			s.add(key, check)
-		}
+		s.add(key, check)
 	}
 	select {
 	case s.wake <- struct{}{}:
@@ -104,7 +126,9 @@ func (s *Set[K]) add(key K, check Check) {
 	} else if check.Now {
 		s.engine.hurry(&r.run)
 	}
-	r.states[key] = check.Start
+	start := check.Start
+	start.Rises, start.Falls = 0, 0 // those were answers to another question
+	r.states[key] = start
 }
 
 func (s *Set[K]) remove(key K) {

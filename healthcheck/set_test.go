@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/test/namespace"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
@@ -99,6 +100,32 @@ func TestSetFollowsAServer(t *testing.T) {
 	}
 }
 
+// TestAnotherQuestion: a check that asks something else goes on with what is believed,
+// and needs all its failures to change that.
+func TestAnotherQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s, other server
+		s.down.Store(true)
+		other.down.Store(true)
+		set := NewSet[string]()
+		events := stream[string]{set: set}
+		defer set.Close()
+		check := checkOf(&s)
+		check.Start = State{Up: true}
+		set.Update(map[string]Check{"a": check})
+		for range usual.Fall - 1 {
+			check.Start = events.next().State
+		}
+		check.Probe = scripted{&other}
+		set.Update(map[string]Check{"a": check})
+		for fall := 1; fall <= usual.Fall; fall++ {
+			if e := events.next(); e.State.Falls != fall || e.State.Up != (fall < usual.Fall) {
+				t.Fatalf("after failure %d: %+v", fall, e.State)
+			}
+		}
+	})
+}
+
 // TestSetIsSilent: a server that stays as it is makes no events, though it is asked.
 func TestSetIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -165,6 +192,39 @@ func TestSetShares(t *testing.T) {
 		}
 		if asked := s.asked.Load() - asked; asked > 4 {
 			t.Errorf("asked %d times", asked)
+		}
+	})
+}
+
+// TestSetChanges: a change leaves alone what it does not name, and what is as it was.
+func TestSetChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept, same, ended, other, added server
+		set := NewSet[string]()
+		defer set.Close()
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			for {
+				select {
+				case <-set.Events():
+				case <-done:
+					return
+				}
+			}
+		}()
+		set.Update(map[string]Check{"kept": checkOf(&kept), "same": checkOf(&same), "ended": checkOf(&ended), "other": checkOf(&ended)})
+		time.Sleep(time.Minute)
+		was := map[*server]int32{&kept: kept.asked.Load(), &same: same.asked.Load(), &ended: ended.asked.Load()}
+		set.Change(map[string]Check{"same": checkOf(&same), "other": checkOf(&other), "added": checkOf(&added)}, []string{"ended", "unknown"})
+		time.Sleep(time.Minute)
+		for s, was := range was {
+			if asked := s.asked.Load() - was; s != &ended && (asked < 25 || asked > 35) || s == &ended && asked > 0 {
+				t.Errorf("asked %d times in a minute (ended: %t)", asked, s == &ended)
+			}
+		}
+		if other.asked.Load() < 25 || added.asked.Load() < 25 {
+			t.Errorf("asked %d and %d times in a minute", other.asked.Load(), added.asked.Load())
 		}
 	})
 }
@@ -255,7 +315,7 @@ func ask(t testing.TB, p Probe, timeout time.Duration) string {
 
 // TestOutOfFiles: what this machine lacks takes no server away.
 func TestOutOfFiles(t *testing.T) {
-	if !inNamespace(t) { // alone in its process
+	if !namespace.Own(t) { // alone in its process
 		return
 	}
 	l, address := listen(t, "127.0.0.1:0")
@@ -273,7 +333,7 @@ func TestOutOfFiles(t *testing.T) {
 	events := stream[Probe]{set: set}
 	config := Config{Interval: 200 * time.Millisecond, Timeout: 200 * time.Millisecond, Rise: 1, Fall: 1}
 	checks := map[Probe]Check{}
-	for _, probe := range []Probe{TCP{address}, Ping{address.Addr()}, get(address), Exec{Argv: "/bin/true"}} {
+	for _, probe := range []Probe{TCP{address}, Ping{Address: address.Addr()}, get(address), Exec{Argv: "/bin/true"}} {
 		checks[probe] = Check{Probe: probe, Config: config, Start: State{Up: true}, Now: true}
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {

@@ -3,9 +3,11 @@ package healthcheck
 import (
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/test/namespace"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,11 +78,11 @@ func TestTCPSilence(t *testing.T) {
 }
 
 func TestTCPUnreachable(t *testing.T) {
-	if !inNamespace(t) {
+	if !namespace.Own(t) {
 		return
 	}
-	command(t, "ip", "route", "add", "unreachable", "192.0.2.0/24")
-	command(t, "ip", "-6", "route", "add", "unreachable", "2001:db8::/32")
+	namespace.Command(t, "ip", "route", "add", "unreachable", "192.0.2.0/24")
+	namespace.Command(t, "ip", "-6", "route", "add", "unreachable", "2001:db8::/32")
 	for address, want := range map[string]string{
 		"192.0.2.1:80":     "no route to host",
 		"198.51.100.1:80":  "network unreachable",
@@ -125,4 +127,13 @@ func TestTCPMany(t *testing.T) {
 	if after := openFiles(t); after > before {
 		t.Errorf("%d open files, %d before", after, before)
 	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }
