@@ -154,9 +154,11 @@ func (c *Controller) consider(ch change, d *draft) outcome {
 		return outcome{unchanged, err}
 	}
 	next, err := c.edited(ch, d)
+	c.beat()
 	if err == nil && next != d.file {
-		if err = ch.follows(ch.name(c.ConfigFile), d.file.Config, next.Config); err == nil {
-			err = c.hasKey(d.file.Config, next.Config)
+		name := ch.name(c.ConfigFile)
+		if err = ch.follows(name, d.file.Config, next.Config); err == nil {
+			err = cmp.Or(c.hasKey(d.file.Config, next.Config), c.fits(name, d.file.Config, next.Config))
 		}
 	}
 	switch {
@@ -235,19 +237,17 @@ func (c *Controller) adopt(d draft) error {
 	return err
 }
 
-// commit makes a draft a revision: the kernel has it, and the file too.
+// commit makes a draft a revision: the kernel has it, and the file too, unless somebody
+// has edited it since the change was considered.
 func (c *Controller) commit(r revision.Revision, d draft) error {
-	old, ch := c.file, d.accepted[0]
-	saved, err := c.revisions.Save(revision.Save{
-		Revision: r, File: d.file.Data, KeepsFile: ch.inFile || ch.leavesFile,
-		Follow: func() error {
-			if ch.joins {
-				c.standBack()
-			}
-			return c.run(d.file, scopeOf(d.made))
-		},
-		Back: func() { c.complain("go back to the old configuration", c.run(old, nil)) },
-	})
+	ch, save := d.accepted[0], c.save(r, d)
+	if !save.KeepsFile { // before the kernel follows, which may be for nothing
+		if err := save.Replaceable(); err != nil {
+			return err
+		}
+	}
+	c.beat()
+	saved, err := c.revisions.Save(save)
 	if err != nil {
 		return err
 	}
@@ -260,6 +260,22 @@ func (c *Controller) commit(r revision.Revision, d draft) error {
 	c.tell()
 	c.events.Info(event.Revision, "configuration changed", zap.Int("revision", saved.Number), zap.String("author", saved.Author), zap.String("what", saved.What))
 	return nil
+}
+
+// save is how a draft becomes a revision.
+func (c *Controller) save(r revision.Revision, d draft) revision.Save {
+	old, ch := c.file, d.accepted[0]
+	return revision.Save{
+		Revision: r, File: d.file.Data, KeepsFile: ch.inFile || ch.leavesFile,
+		Follow: func() error {
+			if ch.joins {
+				c.standBack()
+			}
+			return c.run(d.file, scopeOf(d.made))
+		},
+		Back:        func() { c.complain("go back to the old configuration", c.run(old, nil)) },
+		Replaceable: func() error { return c.refusesOver(old) },
+	}
 }
 
 // tookOver ends what was told of a file that did not run.
@@ -298,6 +314,9 @@ func (c *Controller) run(file *config.File, changed scope) error {
 	}
 	if err := c.converge(old, changed); err != nil {
 		return err
+	}
+	if !old.Flows.SameSizes(c.config.Flows) {
+		c.sizing.want()
 	}
 	return c.followPair(old)
 }

@@ -27,7 +27,7 @@ func TestRefusal(t *testing.T) {
 		err  error
 		want api.Error
 	}{
-		{faults, api.Error{Code: api.CodeInvalid, Message: faults.Error(), File: "f.yaml", Faults: []api.Fault{
+		{faults, api.Error{Code: api.CodeInvalid, Message: faults.Error(), File: "f.yaml", Line: 1, Column: 20, Faults: []api.Fault{
 			{Line: 1, Column: 20, Path: "legs.net.role", Message: fault.Message, Remedy: fault.Remedy},
 		}}},
 		{fmt.Errorf("vip a: %w", config.ErrExists), api.Error{Code: api.CodeExists, Message: "vip a: " + config.ErrExists.Error()}},
@@ -41,6 +41,19 @@ func TestRefusal(t *testing.T) {
 		if diff := gocmp.Diff(test.want, *told); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// A change that is refused because the file could not be run tells its faults too.
+func TestRefusalOverABrokenFile(t *testing.T) {
+	_, broken := config.Parse("f.yaml", []byte("legs:\n  net: {role: out, interface: eth0}\n  wan: {role: in, interface: eth1}\n"))
+	c := &Controller{Options: Options{ConfigFile: "f.yaml"}, running: revision.Revision{ID: revision.ID{Number: 7}}, broken: broken}
+	var told *api.Error
+	if err := c.refuses(change{}, &draft{}); !errors.As(err, &told) {
+		t.Fatalf("it is told as %v", err)
+	}
+	if told.Code != api.CodeConflict || told.File != "f.yaml" || told.Line != 2 || told.Column != 15 || len(told.Faults) != 2 || told.Faults[1].Line != 3 {
+		t.Errorf("%+v", told)
 	}
 }
 
@@ -120,6 +133,44 @@ func TestEditedByHand(t *testing.T) {
 	}
 }
 
+// An editor that saves after a change was considered, be it while the other router is
+// asked or while the kernel follows, is not written over.
+func TestEditedWhileAChangeIsMade(t *testing.T) {
+	c := &Controller{Options: Options{ConfigFile: filepath.Join(t.TempDir(), "f")}, file: &config.File{Data: []byte("a")}}
+	write := func(text string) {
+		if err := os.WriteFile(c.ConfigFile, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conflict := func(what string, err error) {
+		t.Helper()
+		var told *api.Error
+		if !errors.As(err, &told) || told.Code != api.CodeConflict || told.Remedy != "lbctl reload" {
+			t.Errorf("%s: %v", what, err)
+		}
+		if data, err := os.ReadFile(c.ConfigFile); err != nil || string(data) != "by hand" {
+			t.Errorf("%s: the file is %q (%v)", what, data, err)
+		}
+	}
+	next := draft{file: &config.File{Data: []byte("b")}, accepted: []change{{}}}
+	r := revision.Revision{ID: revision.ID{Number: 2, Hash: config.HashOf(next.file.Data)}}
+
+	write("by hand")
+	c.proposed = &proposal{draft: next} // no kernel and no store are there: they are not asked
+	conflict("proposed here", inPair{c}.Commit(r, next.file.Data))
+	c.proposed, r.Hash = nil, config.HashOf(c.file.Data)
+	conflict("of the other router", inPair{c}.Commit(r, c.file.Data))
+
+	write("a")
+	save := c.save(r, next)
+	if err := save.Replaceable(); err != nil {
+		t.Error(err)
+	}
+	c.file = next.file // as the kernel has followed
+	write("by hand")
+	conflict("followed", save.Replaceable())
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // What is not in a request is no setting; what is, by the file's key.
@@ -129,9 +180,10 @@ func TestSettings(t *testing.T) {
 	}
 	vip := vipSettings(api.VipSettings{
 		Name: ptr(""), Enabled: ptr(false), Leg: ptr("wan"), Scheduler: ptr("rr"), Check: ptr("tcp"), Initial: ptr("up"), OnFail: ptr("reset"), WhenEmpty: ptr("drop"),
+		SharesOwnAddress: ptr(true),
 	})
 	want := []config.Setting{{Key: "name"}, {Key: "enabled", Value: "false"}, {Key: "leg", Value: "wan"}, {Key: "scheduler", Value: "rr"},
-		config.CheckSetting("tcp"), {Key: "initial", Value: "up"}, {Key: "on_fail", Value: "reset"}, {Key: "when_empty", Value: "drop"}}
+		config.CheckSetting("tcp"), {Key: "initial", Value: "up"}, {Key: "on_fail", Value: "reset"}, {Key: "when_empty", Value: "drop"}, {Key: "shares_own_address", Value: "true"}}
 	if diff := gocmp.Diff(want, vip); diff != "" {
 		t.Error(diff)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/tarpon-lb/tarpon/control/operational"
 	"github.com/tarpon-lb/tarpon/control/pair"
 	"github.com/tarpon-lb/tarpon/control/pair/agree"
+	"github.com/tarpon-lb/tarpon/control/pair/program"
 	"github.com/tarpon-lb/tarpon/control/revision"
 	"github.com/tarpon-lb/tarpon/healthcheck"
 	"github.com/tarpon-lb/tarpon/loader"
@@ -36,6 +37,9 @@ type Options struct {
 	Log    *zap.Logger
 	// Tell is given a line for the service manager's status; may be nil.
 	Tell func(line string)
+	// Beat is called between the steps of what may take long, in the goroutine that answers
+	// Alive; may be nil.
+	Beat func()
 	// Reexec asks for this process to become the installed program, soon.
 	Reexec func() error
 }
@@ -62,7 +66,8 @@ type Controller struct {
 	broken      error             // why the file is not what runs
 	unconfirmed *time.Timer       // until the running revision is rolled back
 
-	pair     *pair.Pair  // nil: this router is alone
+	pair     *pair.Pair // nil: this router is alone
+	hooks    *program.Hooks
 	reopen   *time.Timer // until the pair is begun anew
 	role     role
 	queue    []change      // that are to be made
@@ -74,14 +79,16 @@ type Controller struct {
 	deadline    *time.Timer    // of the next drain that ends
 	config      *config.Config // what it means, with the operational state: what is in force
 
-	have    loader.Tables // what the kernel has
-	writes  int           // to it, of tables
-	behind  bool          // it did not take all that it should have
-	free    map[loader.BackendID]bool
-	sweep   loader.Sweep
-	health  map[checkKey]*realHealth
-	checked map[checkKey]healthcheck.Check // that run
-	said    said                           // of what goes on, by events
+	have   loader.Tables // what the kernel has
+	writes int           // to it, of tables
+	behind bool          // it did not take all that it should have
+	free   map[loader.BackendID]bool
+	sweep  loader.Sweep
+	sizing sizing
+	health map[checkKey]*realHealth
+	noting bool        // there is news of it
+	notes  *time.Timer // until that is written down
+	said   said        // of what goes on, by events
 
 	paths    map[netip.Addr]host.Path
 	defaults map[int]host.DefaultRoute
@@ -100,13 +107,14 @@ func New(o Options, loaded Loaded) *Controller {
 		Options: o, events: event.NewLog(o.Log), requests: make(chan func()), changes: make(chan change), ended: make(chan struct{}), started: time.Now(),
 		checks: healthcheck.NewSet[checkKey](),
 		file:   loaded.File, revisions: loaded.Revisions, broken: loaded.Broken,
-		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{}, checked: map[checkKey]healthcheck.Check{},
-		said:  said{lostHops: map[netip.Addr]bool{}, repaired: map[string]time.Time{}},
+		free: map[loader.BackendID]bool{}, health: map[checkKey]*realHealth{},
+		said:  said{lostHops: map[netip.Addr]bool{}, repaired: map[string]time.Time{}, sysctls: sysctlsSet{}},
 		paths: map[netip.Addr]host.Path{}, defaults: map[int]host.DefaultRoute{},
 		legs:   map[string]host.LegState{},
-		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), reopen: stopped(), deadline: time.NewTimer(time.Hour),
+		sizing: sizing{wanted: make(chan struct{}, 1)},
+		settle: time.NewTimer(time.Hour), unconfirmed: time.NewTimer(time.Hour), reopen: stopped(), notes: stopped(), deadline: time.NewTimer(time.Hour),
 	}
-	c.metrics = metrics.NewServer(c)
+	c.metrics, c.hooks = metrics.NewServer(c), pair.NewHooks(c.events)
 	var err error
 	c.operational, err = operational.Open(disk.Disk{}, filepath.Join(o.StateDir, "state.json"))
 	c.complain("start without an operational state", err)
@@ -130,16 +138,14 @@ func (c *Controller) Start() error {
 	if c.have, err = c.Loader.Tables(); err != nil {
 		return err
 	}
-	if err := c.checkCapacity(); err != nil {
-		return err
-	}
 	c.recallRevision()
 	c.recallHealth()
 	c.complain("count on as if nobody had set the counters to 0", c.recallZero(c.Loader.Reasons))
-	c.updateHealth(nil)
+	run, _ := c.updateHealth(nil, nil)
 	if err := c.convergeTables(nil); err != nil { // before a program has packets
 		return err
 	}
+	lit := c.lit()
 	if err := c.attachLegs(); err != nil {
 		return err
 	}
@@ -147,9 +153,9 @@ func (c *Controller) Start() error {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	c.watch()
-	c.awaitNextHops()
+	c.awaitNetwork(lit)
 	c.setNextHops(nil)
-	c.startChecks()
+	c.startChecks(run)
 	if err := c.setAddresses(); err != nil {
 		return err
 	}
@@ -165,22 +171,17 @@ func (c *Controller) Start() error {
 	return nil
 }
 
-// awaitNextHops gives the routes of a restart a moment, so that the fast path is
-// whole before anything else happens. The FIB serves as well until then.
-func (c *Controller) awaitNextHops() {
-	timeout := time.NewTimer(2 * time.Second)
-	defer timeout.Stop()
-	select {
-	case change := <-c.watcher.Changes():
-		c.takeChange(change)
-	case <-timeout.C:
-	}
-}
-
 // Run serves until the context ends. Traffic goes on after.
 func (c *Controller) Run(ctx context.Context) error {
+	defer c.sizing.Wait()
 	defer close(c.ended)
+	defer func() {
+		if c.noting {
+			c.writeNotes()
+		}
+	}()
 	defer c.events.Close()
+	defer c.hooks.Close()
 	defer c.metrics.Close()
 	defer c.checks.Close()
 	defer c.watcher.Close()
@@ -192,16 +193,26 @@ func (c *Controller) Run(ctx context.Context) error {
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
 	go c.repairDrift(ctx)
-	stop, left := ctx.Done(), make(chan struct{})
+	c.sizing.want() // for flows that an upgrade left
+	stop, sized, left := ctx.Done(), make(chan struct{}), make(chan struct{})
 	for {
 		select {
 		case <-stop:
 			stop = nil
-			if errors.Is(context.Cause(ctx), ErrRestart) {
+			go func() { // the next daemon may be of a version that does not know these tables
+				c.sizing.Wait()
+				close(sized)
+			}()
+		case <-sized:
+			sized = nil
+			c.leave(restarts(ctx), func() { close(left) })
+		case <-left:
+			if restarts(ctx) {
+				if c.pair != nil {
+					c.pair.Restarting()
+				}
 				return nil
 			}
-			c.leave(func() { close(left) })
-		case <-left:
 			c.events.Info(event.Stopped, "stopping: traffic, flows and addresses stay; health checks rest")
 			return nil
 		case request := <-c.requests:
@@ -217,7 +228,10 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.takeHealth(events)
 		case change := <-c.watcher.Changes():
 			c.takeChange(change)
+		case <-c.sizing.wanted:
+			c.sizeTables(ctx)
 		case <-sweep.C:
+			c.sizeTables(ctx)
 			c.sweepFlows()
 			c.tellCapacity()
 			c.repairSysctls()
@@ -226,6 +240,8 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.reopenPair()
 		case <-c.settle.C:
 			c.stopWaiting()
+		case <-c.notes.C:
+			c.writeNotes()
 		}
 	}
 }
@@ -240,6 +256,8 @@ func (c *Controller) serveMetrics() {
 // ErrRestart is the cause of the end of Run's context when another tarpond takes this
 // one's place at once: nothing moves.
 var ErrRestart = errors.New("tarpond restarts")
+
+func restarts(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrRestart) }
 
 // errStopped is the answer to requests after Run has ended.
 var errStopped = errors.New("tarpond is stopping")
@@ -268,5 +286,12 @@ func ask[T any](ctx context.Context, c *Controller, f func() (T, error)) (answer
 
 // Alive returns when the owning goroutine has answered: for watchdogs.
 func (c *Controller) Alive(ctx context.Context) error { return c.do(ctx, func() {}) }
+
+// beat is for watchdogs too: tens of thousands of reals are not changed in a moment.
+func (c *Controller) beat() {
+	if c.Beat != nil {
+		c.Beat()
+	}
+}
 
 func (c *Controller) complain(what string, err error) { c.events.Fail(what, err) }

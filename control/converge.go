@@ -1,7 +1,6 @@
 package control
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -18,11 +17,12 @@ import (
 // converge makes the kernel have what configuration and health say of the vips in a
 // scope; old is the configuration that it had.
 func (c *Controller) converge(old *config.Config, changed scope) error {
-	c.updateHealth(changed)
-	c.checks.Update(c.checked)
+	c.checks.Change(c.updateHealth(old, changed))
+	c.beat()
 	if err := c.convergeTables(changed); err != nil {
 		return err
 	}
+	c.beat()
 	if changed == nil {
 		c.setNextHops(nil)
 		return c.setAddresses()
@@ -45,6 +45,7 @@ func (c *Controller) convergeTables(changed scope) error {
 		changed = nil
 	}
 	want, steps, err := c.tables(changed)
+	c.beat()
 	if err != nil {
 		return err
 	}
@@ -148,6 +149,9 @@ func (c *Controller) stopWaiting() {
 	c.complain("set addresses", c.setAddresses())
 }
 
+// addressRetry is after how long what the kernel refused is tried again.
+const addressRetry = 10 * time.Second
+
 // setAddresses adds the addresses that should be there, and removes ours that
 // should not. On a standby there should be none.
 func (c *Controller) setAddresses() error {
@@ -161,6 +165,7 @@ func (c *Controller) setAddresses() error {
 		made[host.Address{Interface: m.Interface, Prefix: m.Prefix}] = true
 	}
 	c.waiting = scope{}
+	shared := map[host.Address]bool{} // with this machine, as the configuration says
 	next := time.Hour
 	for _, vip := range c.config.Vips {
 		if !vip.Enabled {
@@ -173,6 +178,7 @@ func (c *Controller) setAddresses() error {
 		}
 		if address := vipAddress(c.config, vip); address.Interface != "" && (due == 0 || made[address]) {
 			want[address] = true
+			shared[address] = shared[address] || vip.SharesOwnAddress
 		}
 	}
 	switch c.role {
@@ -182,15 +188,27 @@ func (c *Controller) setAddresses() error {
 		maps.DeleteFunc(want, func(a host.Address, _ bool) bool { return !made[a] })
 	}
 	c.settle.Reset(next)
+	c.probeNew(want, made)
 	done, err := c.Host.SetAddresses(slices.Collect(maps.Keys(want)))
+	if err != nil {
+		c.settle.Reset(min(next, addressRetry))
+	}
+	done.Foreign = slices.DeleteFunc(done.Foreign, func(a host.Address) bool { return shared[a] })
+	c.tellAddresses(done)
+	c.announceAdded(done.Added)
+	return err
+}
+
+func (c *Controller) tellAddresses(done host.Addresses) {
 	for _, a := range done.Added {
 		c.events.Info(event.AddressAdded, "address added", zap.Stringer("address", a))
 	}
-	c.announceAdded(done.Added)
+	for _, a := range done.Foreign {
+		c.events.Seldom(event.AddressForeign, a.String()+" was here before: it is used, and never removed", zap.Stringer("address", a))
+	}
 	for _, a := range done.Removed {
 		c.events.Info(event.AddressRemoved, "address removed", zap.Stringer("address", a))
 	}
-	return err
 }
 
 // vipAddress has no interface while the vip's leg is not known.
@@ -201,20 +219,4 @@ func vipAddress(c *config.Config, vip config.Vip) host.Address {
 		name = "lo"
 	}
 	return host.Address{Interface: name, Prefix: netip.PrefixFrom(vip.Endpoint.Addr(), vip.Prefix)}
-}
-
-// checkCapacity refuses tables of another size than those that run.
-func (c *Controller) checkCapacity() error {
-	slots4, slots6, err := loader.SlotsFor(c.config.Flows.MaxIPv4, c.config.Flows.MaxIPv6)
-	if err != nil {
-		return err
-	}
-	have, err := c.Loader.Capacity()
-	if err != nil {
-		return err
-	}
-	if slots4 != have.Slots4 || slots6 != have.Slots6 {
-		return fmt.Errorf("flows.max_ipv4 and max_ipv6 cannot change on a running router yet: its tables have %d and %d slots, these need %d and %d", have.Slots4, have.Slots6, slots4, slots6)
-	}
-	return nil
 }

@@ -3,8 +3,11 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -47,6 +50,7 @@ func (c *Controller) Findings(ctx context.Context) ([]api.Finding, error) {
 	e.kernel()
 	e.counters()
 	e.backends()
+	e.shared()
 	e.firewall(ctx)
 	e.duplicates()
 	return doctor.Findings(e.Facts), nil
@@ -176,7 +180,7 @@ func (e *examination) gatewayFor(real netip.Addr) netip.Addr {
 		if leg.Role&loader.Inside == 0 {
 			continue
 		}
-		for _, a := range e.interfaceOf(leg).Addresses {
+		for _, a := range interfaceOf(leg, e.devices).Addresses {
 			if !a.Ours && a.Prefix.Contains(real) {
 				return a.Prefix.Addr()
 			}
@@ -185,19 +189,41 @@ func (e *examination) gatewayFor(real netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// interfaceOf is a leg's; the zero Interface: there is none.
-func (e *examination) interfaceOf(leg config.Leg) host.Interface {
-	i := slices.IndexFunc(e.devices, func(d host.Interface) bool { return d.Name == leg.Interface })
-	if i < 0 {
-		return host.Interface{}
+// shared finds the legs' networks that reals are in.
+func (e *examination) shared() {
+	for _, leg := range e.config.DataLegs() {
+		for _, network := range networks(interfaceOf(leg, e.devices)) {
+			var vips []string
+			for _, vip := range e.config.Vips {
+				if slices.ContainsFunc(vip.Reals, func(r config.Real) bool { return network.Contains(r.Address.Addr()) }) {
+					vips = append(vips, vipText(vip.Endpoint))
+				}
+			}
+			if len(vips) > 0 {
+				e.Shared = append(e.Shared, doctor.Shared{Leg: leg.Name, Interface: leg.Interface, Network: network, Vips: vips})
+			}
+		}
 	}
-	return e.devices[i]
 }
 
-// firewall asks nft, where it is installed.
+// networks that an interface's addresses are in.
+func networks(device host.Interface) (list []netip.Prefix) {
+	for _, a := range device.Addresses {
+		if network := a.Prefix.Masked(); !network.IsSingleIP() && !slices.Contains(list, network) {
+			list = append(list, network)
+		}
+	}
+	return list
+}
+
+// firewall asks nft, which does not see the tables of iptables-legacy.
 func (e *examination) firewall(ctx context.Context) {
+	const of = "/proc/thread-self/net/" // the calling thread's namespace
+	e.Miss("the firewall's rules (iptables)", legacyTables(of+"ip_tables_names", "iptables-legacy-save"))
+	e.Miss("the firewall's rules (ip6tables)", legacyTables(of+"ip6_tables_names", "ip6tables-legacy-save"))
 	nft, err := exec.LookPath("nft")
 	if err != nil {
+		e.Miss("the firewall's rules (nft)", errors.New("there is no nft in tarpond's PATH"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -213,6 +239,19 @@ func (e *examination) firewall(ctx context.Context) {
 	}
 	e.Mentions, err = doctor.Mentions(ruleset, vips)
 	e.Miss("the firewall's rules (nft)", err)
+}
+
+// legacyTables is an error that names the tables of iptables-legacy that a file lists,
+// and who shows their rules.
+func legacyTables(file, show string) error {
+	names, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the kernel has no such tables
+	}
+	if tables := strings.Fields(string(names)); len(tables) > 0 {
+		return fmt.Errorf("nft does not show those of %s: see %s", strings.Join(tables, ", "), show)
+	}
+	return err
 }
 
 // duplicates probes for the addresses that this router announces on its legs. Those of
@@ -236,7 +275,7 @@ func (e *examination) duplicates() {
 		}
 	}
 	for _, leg := range e.config.DataLegs() {
-		device := e.interfaceOf(leg)
+		device := interfaceOf(leg, e.devices)
 		if !device.Carrier || len(announced[leg.Name]) == 0 {
 			continue
 		}

@@ -59,7 +59,8 @@ func vipSettings(s api.VipSettings) []config.Setting {
 	list = check(list, s.Check)
 	list = given(list, "initial", s.Initial)
 	list = given(list, "on_fail", s.OnFail)
-	return given(list, "when_empty", s.WhenEmpty)
+	list = given(list, "when_empty", s.WhenEmpty)
+	return given(list, "shares_own_address", s.SharesOwnAddress)
 }
 
 func realSettings(s api.RealSettings) []config.Setting {

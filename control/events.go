@@ -24,6 +24,27 @@ type said struct {
 	lostHops map[netip.Addr]bool
 	repaired map[string]time.Time
 	full     *uint64 // flows that had found no slot; nil: not known yet
+	sysctls  sysctlsSet
+}
+
+// sysctlsSet has the last change of each sysctl by this router.
+type sysctlsSet map[string]sysctlSet
+
+type sysctlSet struct {
+	change host.SysctlChange
+	at     time.Time
+}
+
+// heldFor is how long a sysctl must have stayed as it was set, that the same change is
+// news again. Configuration management sets it back every half hour.
+const heldFor = time.Hour
+
+// isNews: what somebody else sets back again and again, always to the same value, is told
+// once.
+func (s sysctlsSet) isNews(change host.SysctlChange, now time.Time) bool {
+	last, known := s[change.Name]
+	s[change.Name] = sysctlSet{change, now}
+	return !known || last.change != change || now.Sub(last.at) >= heldFor
 }
 
 func (c *Controller) tellHealth(key checkKey, state healthcheck.State) {

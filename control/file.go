@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/disk"
@@ -106,25 +107,29 @@ func facts(h *host.Host, self Identity) (facts config.Facts, err error) {
 	if facts.Gateways, err = h.Gateways(); err != nil {
 		return facts, err
 	}
-	listeners, err := host.Listeners()
-	if err != nil {
-		return facts, fmt.Errorf("read the listening sockets: %w", err)
-	}
-	for _, l := range listeners {
+	facts.Listeners = sync.OnceValues(listeners) // the kernel goes over all of its sockets for it
+	return facts, nil
+}
+
+func listeners() (list []config.Listener, err error) {
+	found, err := host.Listeners()
+	for _, l := range found {
 		protocol := loader.TCP
 		if l.Protocol == "udp" {
 			protocol = loader.UDP
 		}
-		facts.Listeners = append(facts.Listeners, config.Listener{Address: l.Addr, Protocol: protocol})
+		list = append(list, config.Listener{Address: l.Addr, Protocol: protocol})
 	}
-	return facts, nil
+	return list, err
 }
 
 // editedByHand says whether the file is another than the one that runs.
-func (c *Controller) editedByHand() (bool, error) {
+func (c *Controller) editedByHand() (bool, error) { return c.editedSince(c.file) }
+
+func (c *Controller) editedSince(file *config.File) (bool, error) {
 	data, err := os.ReadFile(c.ConfigFile)
 	if err != nil {
 		return false, err
 	}
-	return !bytes.Equal(data, c.file.Data), nil
+	return !bytes.Equal(data, file.Data), nil
 }

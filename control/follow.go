@@ -37,7 +37,7 @@ func (c *Controller) attachment(leg config.Leg) (loader.Attachment, bool) {
 // restoreLeg attaches a leg while the router runs, with all that belongs to one.
 func (c *Controller) restoreLeg(leg config.Leg) {
 	ifindex := c.legs[leg.Interface].Ifindex
-	c.repairSysctls()
+	c.setSysctls()
 	if err := c.attachLeg(leg, ifindex); err != nil {
 		c.complain("attach the leg; tried again", err)
 		return

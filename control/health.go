@@ -3,11 +3,13 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
@@ -36,11 +38,13 @@ func (c *Controller) isUp(vip config.Vip, real config.Real) bool {
 	return h != nil && h.state.Up
 }
 
-// updateHealth says what is believed of every real, and which checks should run, of
-// the vips in a scope. What the kernel's tables say of a real is believed; one that
-// they do not know starts as the configuration says, and is probed at once.
-func (c *Controller) updateHealth(of scope) {
-	maps.DeleteFunc(c.checked, func(key checkKey, _ healthcheck.Check) bool { return of.has(key.vip) })
+// updateHealth says what is believed of every real of the vips in a scope, and returns
+// which checks should run of them, and which should no longer; old is the configuration
+// until now. What the kernel's tables say of a real is believed; one that they do not know
+// starts as the configuration says. Who has a check from now on is probed at once.
+func (c *Controller) updateHealth(old *config.Config, of scope) (run map[checkKey]healthcheck.Check, end []checkKey) {
+	serving := sync.OnceValue(func() map[checkKey]bool { return c.serving(of) })
+	run = map[checkKey]healthcheck.Check{}
 	for vip := range of.vips(c.config) {
 		for _, real := range vip.Reals {
 			if !vip.Enabled || !real.Enabled || real.Check.Type == config.CheckNone {
@@ -50,25 +54,62 @@ func (c *Controller) updateHealth(of scope) {
 			h, known := c.health[key]
 			if !known {
 				h = &realHealth{start: time.Now(), state: healthcheck.State{Up: vip.InitialUp, Decisive: true, Since: time.Now()}}
+				if serving()[key] { // without a check, so far
+					h.state.Up, h.state.Decisive = true, false
+				}
 				c.health[key] = h
 			}
-			c.checked[key] = healthcheck.Check{
-				Probe: probe(real), Config: judgement(real.Check), Start: h.state, Now: h.state.Decisive,
+			run[key] = healthcheck.Check{
+				Probe: probe(real), Config: judgement(real.Check), Start: h.state, Now: !known || h.state.Decisive,
 			}
 		}
 	}
-	maps.DeleteFunc(c.health, func(key checkKey, _ *realHealth) bool {
-		_, ok := c.checked[key]
-		return !ok
-	})
+	for key := range c.known(old, of) {
+		if _, ok := run[key]; !ok {
+			delete(c.health, key)
+			end = append(end, key)
+		}
+	}
+	return run, end
 }
 
-// startChecks begins all checks. Only from then on are first results waited for.
-func (c *Controller) startChecks() {
+// known are the reals in a scope of whose health something is known.
+func (c *Controller) known(old *config.Config, of scope) iter.Seq[checkKey] {
+	if of == nil {
+		return maps.Keys(c.health)
+	}
+	return func(yield func(checkKey) bool) {
+		for vip := range of.vips(old) {
+			for _, real := range vip.Reals {
+				key := checkKey{vip.Endpoint, real.Address}
+				if _, ok := c.health[key]; ok && !yield(key) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// serving are the reals of these vips that get flows by the kernel's tables.
+func (c *Controller) serving(of scope) map[checkKey]bool {
+	reals := map[checkKey]bool{}
+	for _, backend := range c.have.Backends {
+		if backend.Removed || backend.Down {
+			continue
+		}
+		if vip := c.have.Vips[backend.Vip].Endpoint; of.has(vip) {
+			reals[checkKey{vip, backend.Real}] = true
+		}
+	}
+	return reals
+}
+
+// startChecks begins checks. Only from then on are first results waited for.
+func (c *Controller) startChecks(run map[checkKey]healthcheck.Check) {
 	for _, h := range c.health {
 		h.start = time.Now()
 	}
-	c.checks.Update(c.checked)
+	c.checks.Change(run, nil)
 }
 
 // recallHealth takes over what an earlier daemon decided: usable or not from the
@@ -112,9 +153,15 @@ func (c *Controller) takeHealth(events []healthcheck.Event[checkKey]) {
 	}
 	if len(changed) > 0 {
 		c.complain("apply the reals' health", c.convergeTables(changed))
+		if c.pair != nil {
+			c.pair.Review()
+		}
 	}
-	if news {
-		c.writeNotes()
+	if news && !c.noting {
+		c.noting = true
+		c.notes.Reset(notesDelay)
+	}
+	if news && len(c.waiting) > 0 {
 		c.complain("set addresses", c.setAddresses())
 	}
 }
@@ -187,6 +234,10 @@ func judgement(check config.Check) healthcheck.Config {
 	}
 }
 
+// notesDelay is how long news are gathered before they are written down: all notes are
+// written each time, and what matters, up or down, is in the kernel's tables.
+const notesDelay = time.Second
+
 // A note is what a restart should remember besides the kernel's tables.
 type note struct {
 	Since time.Time `json:"since"`
@@ -213,6 +264,7 @@ func (c *Controller) readNotes() map[string]note {
 }
 
 func (c *Controller) writeNotes() {
+	c.noting = false
 	notes := map[string]note{}
 	for key, h := range c.health {
 		notes[noteKey(key.vip, key.real)] = note{h.state.Since, h.state.Error}

@@ -1,7 +1,10 @@
 package control
 
 import (
+	"maps"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,6 +62,95 @@ func TestHealthIsRecalled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A real that serves without a check goes on to serve until its new one decides.
+func TestHealthWithANewCheck(t *testing.T) {
+	initial, serves := healthcheck.State{Decisive: true}, healthcheck.State{Up: true}
+	for _, test := range []struct {
+		name string
+		have *loader.Backend
+		want healthcheck.State
+	}{
+		{"new", nil, initial},
+		{"serves", &loader.Backend{Vip: 1}, serves},
+		{"cut", &loader.Backend{Vip: 1, Down: true}, initial},
+		{"back again", &loader.Backend{Vip: 1, Removed: true}, initial},
+		{"of another vip", &loader.Backend{Vip: 2}, initial},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newHealth(t.TempDir())
+			c.config = parse(t, shop)
+			vip := c.config.Vips[0]
+			key := checkKey{vip.Endpoint, vip.Reals[0].Address}
+			c.have.Vips[1], c.have.Vips[2] = loader.Vip{Endpoint: vip.Endpoint}, loader.Vip{}
+			if test.have != nil {
+				test.have.Real = key.real
+				c.have.Backends[1] = *test.have
+			}
+			for range 2 { // what is known once stays
+				c.updateHealth(c.config, nil)
+				state := c.health[key].state
+				state.Since = time.Time{}
+				if diff := cmp.Diff(test.want, state); diff != "" {
+					t.Error(diff)
+				}
+			}
+		})
+	}
+}
+
+// What a change of some vips says of checks is what a look at all of them would.
+func TestHealthOfChangedVips(t *testing.T) {
+	const legs = "legs: {net: {role: both, interface: eth0}}\nvips:\n"
+	texts := map[string][]string{ // the lines that a vip may have
+		"192.0.2.1:80": {
+			"", `[10.0.0.1, 10.0.0.2]}`, `[10.0.0.2, 10.0.0.3]}`, `[10.0.0.1], check: none}`, `[10.0.0.1], enabled: false}`,
+			`[10.0.0.1], check: {type: tcp, interval: 9s}}`, `[{real: 10.0.0.1, enabled: false}, 10.0.0.2]}`,
+		},
+		"192.0.2.2:80": {`[10.0.0.1, 10.0.0.4]}`, "", `[]}`},
+	}
+	file := func(choice map[string]int) *config.Config {
+		text := legs
+		for vip, lines := range texts {
+			if line := lines[choice[vip]]; line != "" {
+				text += `  - {vip: "` + vip + `", leg: net, reals: ` + line + "\n"
+			}
+		}
+		if text == legs {
+			text += "  []\n"
+		}
+		return parse(t, text)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	choice := map[string]int{}
+	c := newHealth(t.TempDir())
+	c.config = file(choice)
+	watched, _ := c.updateHealth(nil, nil)
+	for range 500 {
+		old, vip := c.config, "192.0.2.1:80"
+		if random.IntN(2) == 0 {
+			vip = "192.0.2.2:80"
+		}
+		choice[vip] = random.IntN(len(texts[vip]))
+		c.config = file(choice)
+		run, end := c.updateHealth(old, scope{{AddrPort: at(vip), Protocol: loader.TCP}: true})
+		for _, key := range end {
+			delete(watched, key)
+		}
+		maps.Copy(watched, run)
+		whole := newHealth(t.TempDir())
+		whole.config = c.config
+		want, _ := whole.updateHealth(nil, nil)
+		if !sameQuestions(watched, want) || len(c.health) != len(want) {
+			t.Fatalf("choice %v: %d checks, %d known; want %d: %v", choice, len(watched), len(c.health), len(want), slices.Collect(maps.Keys(want)))
+		}
+	}
+}
+
+// sameQuestions says whether two sets ask the same of the same.
+func sameQuestions(a, b map[checkKey]healthcheck.Check) bool {
+	return maps.EqualFunc(a, b, func(a, b healthcheck.Check) bool { return a.Probe == b.Probe && a.Config == b.Config })
 }
 
 // The address of a vip whose reals have no first result yet waits, not for ever.

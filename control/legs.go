@@ -3,6 +3,7 @@ package control
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/event"
@@ -28,7 +29,8 @@ func (c *Controller) attachLegs() error {
 		// First: with forwarding the kernel turns LRO off by itself, and for good.
 		c.turnOffloadsOff(leg, false)
 	}
-	c.repairSysctls()
+	c.setSysctls()
+	slices.SortStableFunc(here, func(a, b config.Leg) int { return loader.InsideFirst(a.Role, b.Role) })
 	for _, leg := range here {
 		if err := c.attachLeg(leg, index[leg.Interface]); err != nil {
 			return err
@@ -53,6 +55,15 @@ func (c *Controller) attachLeg(leg config.Leg, ifindex int) error {
 	return nil
 }
 
+// interfaceOf is a leg's among the machine's; the zero Interface: there is none.
+func interfaceOf(leg config.Leg, devices []host.Interface) host.Interface {
+	i := slices.IndexFunc(devices, func(d host.Interface) bool { return d.Name == leg.Interface })
+	if i < 0 {
+		return host.Interface{}
+	}
+	return devices[i]
+}
+
 // sysctlsFor says which interfaces need theirs, and whether the router is one-armed.
 func sysctlsFor(legs []config.Leg) (interfaces []string, oneArmed bool) {
 	for _, leg := range legs {
@@ -62,10 +73,20 @@ func sysctlsFor(legs []config.Leg) (interfaces []string, oneArmed bool) {
 	return interfaces, oneArmed
 }
 
+// setSysctls is repairSysctls for legs that came: all that is set is news, and so is the
+// first time that somebody sets it back.
+func (c *Controller) setSysctls() {
+	clear(c.said.sysctls)
+	c.repairSysctls()
+	clear(c.said.sysctls)
+}
+
 func (c *Controller) repairSysctls() {
 	done, err := c.Host.SetSysctls(sysctlsFor(c.config.DataLegs()))
 	for _, change := range done.Changes {
-		c.events.Info(event.SysctlSet, "sysctl set", zap.Stringer("sysctl", change))
+		if c.said.sysctls.isNews(change, time.Now()) {
+			c.events.Info(event.SysctlSet, "sysctl set", zap.Stringer("sysctl", change))
+		}
 	}
 	c.complain("set sysctls", err)
 }

@@ -70,7 +70,7 @@ func (c *Controller) hearAnswers(a *announce.Announcer, end <-chan time.Time) {
 		select {
 		case e := <-a.Events():
 			if e.Kind == announce.Conflict {
-				c.events.Warn(event.AddressConflict, e.String(), zap.String("leg", e.Leg))
+				c.tellConflict(e)
 			}
 		case <-end:
 			return
@@ -78,4 +78,8 @@ func (c *Controller) hearAnswers(a *announce.Announcer, end <-chan time.Time) {
 			return
 		}
 	}
+}
+
+func (c *Controller) tellConflict(e announce.Event) {
+	c.events.Seldom(event.AddressConflict, e.String(), zap.String("leg", e.Leg))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"os"
 	"reflect"
@@ -44,7 +45,7 @@ func (c *Controller) openPair() error {
 	runtime.GOMAXPROCS(max(8, 2*runtime.NumCPU()))
 	var err error
 	c.pair, err = pair.Open(pair.Options{
-		Controller: inPair{c}, Config: c.config, KeyFile: cmp.Or(c.KeyFile, c.config.Pair.Sync.KeyFile), RunDir: c.RunDir, Version: c.Version, Loader: c.Loader, Events: c.events,
+		Controller: inPair{c}, Config: c.config, KeyFile: cmp.Or(c.KeyFile, c.config.Pair.Sync.KeyFile), RunDir: c.RunDir, Version: c.Version, Loader: c.Loader, Events: c.events, Hooks: c.hooks,
 		Post: func(ctx context.Context, f func()) {
 			select {
 			case c.requests <- f:
@@ -103,19 +104,38 @@ func (c *Controller) setRole(r role) error {
 	return c.setAddresses()
 }
 
-// leave ends this router's part before the daemon stops: the other router takes over if
-// all is ready for it. Done is called in this goroutine.
-func (c *Controller) leave(done func()) {
-	if c.pair == nil {
-		done()
+// leave ends this router's part before the daemon ends: the other router takes over if all
+// is ready for it, but for a restart. Done is called when the hooks have been told.
+func (c *Controller) leave(restarts bool, done func()) {
+	if c.pair == nil || restarts {
+		c.finishHooks(hooksTimeRestart, done)
 		return
 	}
 	c.pair.Leaving(func(handedOver bool) {
 		if !handedOver && c.role == active {
 			c.events.Info(event.Stopped, "the other router cannot take over: all stays here")
 		}
-		done()
+		c.finishHooks(hooksTime, done)
 	})
+}
+
+// How long hooks may hold up the end of the daemon; as a rule their own timeouts are
+// shorter. In a restart somebody waits for an answer.
+const (
+	hooksTime        = 30 * time.Second
+	hooksTimeRestart = 10 * time.Second
+)
+
+// finishHooks lets the hooks end that run or wait: that of a handover has just begun. Then
+// is called in another goroutine.
+func (c *Controller) finishHooks(limit time.Duration, then func()) {
+	go func() {
+		select {
+		case <-c.hooks.Idle():
+		case <-time.After(limit):
+		}
+		then()
+	}()
 }
 
 // inPair is what the pair sees of the controller.
@@ -144,7 +164,7 @@ func (c *Controller) understand(data []byte) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return next, change{}.follows(c.ConfigFile, c.file.Config, next.Config)
+	return next, cmp.Or(change{}.follows(c.ConfigFile, c.file.Config, next.Config), c.fits(c.ConfigFile, c.file.Config, next.Config))
 }
 
 // Commit makes a revision the running one: that of a draft here, or the other router's.
@@ -162,9 +182,6 @@ func (c inPair) Commit(r revision.Revision, data []byte) error {
 	}
 	onDisk, err := os.ReadFile(c.ConfigFile)
 	d.accepted = []change{{inFile: err == nil && config.HashOf(onDisk) == r.Hash}}
-	if edited, err := c.editedByHand(); err == nil && edited && !d.accepted[0].inFile {
-		return errors.New(c.ConfigFile + " was edited by hand")
-	}
 	return c.commit(r, d)
 }
 
@@ -262,6 +279,27 @@ func (c inPair) Usable(vip string) (usable int) {
 	return usable
 }
 
+// Results implements pair.Controller. The first one of a new real is still to come.
+func (c inPair) Results() iter.Seq[pair.Result] {
+	return func(yield func(pair.Result) bool) {
+		for _, vip := range c.config.Vips {
+			for _, real := range vip.Reals {
+				h := c.health[checkKey{vip.Endpoint, real.Address}]
+				if h == nil || real.Check.Type == config.CheckNone {
+					continue
+				}
+				r := pair.Result{Vip: config.FormatVip(vip.Endpoint), Real: real.String(), Up: h.state.Up, Error: h.state.Error}
+				if h.state.Decisive && !h.state.Checked {
+					r.Error = "not checked yet"
+				}
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (c inPair) Operational() []byte {
 	data, err := c.operational.Encode()
 	c.complain("tell the operational state", err)
@@ -333,7 +371,7 @@ func (d draft) revision() revision.Revision {
 	ch := d.accepted[0]
 	r := revision.Revision{Author: d.authors(), What: ch.titled(plan.Summary(d.made)), Undoes: ch.undoes, Time: time.Now().Round(0)}
 	if ch.Confirm > 0 {
-		r.ConfirmBy = time.Now().Add(ch.Confirm).Round(0)
+		r.ConfirmBy = time.Now().Add(ch.Confirm) // with its monotonic reading: for as long as this process lives
 	}
 	return r
 }

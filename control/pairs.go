@@ -141,6 +141,7 @@ func (c *Controller) Adopt(ctx context.Context, router string) (api.Result, erro
 func errForeign() error {
 	return &api.Error{
 		Code: api.CodeConflict, Message: "the other router is no Tarpon (peer: vrrp): no configuration is shared with it",
+		Remedy: "change each router by its own means",
 	}
 }
 
@@ -169,7 +170,11 @@ func (c *Controller) Hold(ctx context.Context) (api.Operated, error) {
 				Kind: operational.Held, Author: api.Caller(ctx), Since: time.Now().Round(0),
 			})
 		}
-		return "the roles are held: whatever fails, neither router takes over from the other", err
+		text = "the roles are held: whatever fails, neither router takes over from the other"
+		if c.pair.Foreign() {
+			text = fmt.Sprintf("the roles are held, on this side: it neither takes over nor gives away, whatever fails.\n%s does not know of it and takes over when it hears nothing: hold it there too", c.otherRouter())
+		}
+		return text, err
 	})
 }
 

@@ -12,34 +12,40 @@ import (
 
 // refuses says why a change is not even looked at.
 func (c *Controller) refuses(ch change, d *draft) error {
-	conflict := func(remedy, format string, args ...any) error {
-		return &api.Error{Code: api.CodeConflict, File: c.ConfigFile, Message: fmt.Sprintf(format, args...), Remedy: remedy}
-	}
 	if ch.IfRevision != 0 && (ch.IfRevision != c.running.Number || len(d.accepted) > 0) {
-		return conflict("", "revision %d runs, not %d: another change came between", c.running.Number, ch.IfRevision)
+		return c.conflict("", "revision %d runs, not %d: another change came between", c.running.Number, ch.IfRevision)
 	}
 	if !ch.overUnsure && !c.running.ConfirmBy.IsZero() {
 		before, _ := c.revisions.Before()
-		return conflict(fmt.Sprintf("lbctl confirm, or: lbctl rollback %d", before.Number),
+		return c.conflict(fmt.Sprintf("lbctl confirm, or: lbctl rollback %d", before.Number),
 			"revision %d waits for its confirmation until %s; decide about it first", c.running.Number, c.running.ConfirmBy.Format(time.TimeOnly))
 	}
 	if ch.overEdits {
 		return nil
 	}
 	if c.broken != nil {
-		return conflict("correct it, then: lbctl reload", "%s", c.brokenText())
+		told := &api.Error{Code: api.CodeConflict, File: c.ConfigFile, Message: c.brokenText(), Remedy: "correct it, then: lbctl reload"}
+		tellFaults(told, c.broken)
+		return told
 	}
-	if edited, err := c.editedByHand(); err != nil || edited {
-		return conflict("lbctl reload", "%s was edited by hand and is not what runs; take it over first", c.ConfigFile)
+	return c.refusesOver(c.file)
+}
+
+// refusesOver says why the configuration file is not written over: it is no longer what
+// runs, or ran until now.
+func (c *Controller) refusesOver(file *config.File) error {
+	if edited, err := c.editedSince(file); err != nil || edited {
+		return c.conflict("lbctl reload", "%s was edited by hand and is not what runs; take it over first", c.ConfigFile)
 	}
 	return nil
 }
 
+func (c *Controller) conflict(remedy, format string, args ...any) error {
+	return &api.Error{Code: api.CodeConflict, File: c.ConfigFile, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+}
+
 // follows says why a running configuration cannot become another, or not in this way.
 func (ch change) follows(name string, running, next *config.Config) error {
-	if err := config.ValidateChange(name, running, next); err != nil {
-		return err
-	}
 	if ch.Confirm > 0 && next.Paired() && !running.Paired() {
 		return &config.Errors{File: name, List: []config.Error{{
 			Place: next.Place("routers"), Path: "routers", Message: "a router cannot be rolled back out of a pair",
@@ -50,6 +56,15 @@ func (ch change) follows(name string, running, next *config.Config) error {
 		return nil
 	}
 	return config.ValidateStay(name, running, next)
+}
+
+// fits says why the flow tables of a configuration would not hold what is live.
+func (c *Controller) fits(name string, running, next *config.Config) error {
+	if running.Flows.SameSizes(next.Flows) {
+		return nil
+	}
+	live4, live6 := c.Loader.CountFlows()
+	return config.ValidateFlows(name, next, live4, live6)
 }
 
 // fileProblems is what status says of the configuration file.
@@ -109,11 +124,7 @@ func refusal(err error) error {
 		return refused
 	case errors.As(err, &faults):
 		told := &api.Error{Code: api.CodeInvalid, Message: faults.Error(), File: faults.File}
-		for _, f := range faults.List {
-			told.Faults = append(told.Faults, api.Fault{
-				Line: f.Line, Column: f.Column, Path: f.Path, Message: f.Message, Remedy: f.Remedy,
-			})
-		}
+		tellFaults(told, err)
 		return told
 	case errors.Is(err, config.ErrExists):
 		return &api.Error{Code: api.CodeExists, Message: err.Error()}
@@ -121,4 +132,18 @@ func refusal(err error) error {
 		return &api.Error{Code: api.CodeMissing, Message: err.Error()}
 	}
 	return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
+}
+
+// tellFaults adds the faults of a configuration, if err is of one.
+func tellFaults(told *api.Error, err error) {
+	var faults *config.Errors
+	if !errors.As(err, &faults) || len(faults.List) == 0 {
+		return
+	}
+	told.Line, told.Column = faults.List[0].Line, faults.List[0].Column
+	for _, f := range faults.List {
+		told.Faults = append(told.Faults, api.Fault{
+			Line: f.Line, Column: f.Column, Path: f.Path, Message: f.Message, Remedy: f.Remedy,
+		})
+	}
 }

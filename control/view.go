@@ -58,6 +58,9 @@ func (c *Controller) status(live map[loader.BackendID]loader.Live) (api.Status, 
 	if c.deaf != nil {
 		s.Problems = append(s.Problems, fmt.Sprintf("metrics are not served: %v; tried again, or change metrics.listen", c.deaf))
 	}
+	if c.sizing.err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("the flow tables are not as flows.max_* says: %v; tried again, or change flows", c.sizing.err))
+	}
 	for _, d := range c.decisions(live) {
 		s.Decisions = append(s.Decisions, d)
 	}

@@ -37,12 +37,7 @@ func toBeDone(f api.Finding) bool { return f.Severity != api.SeverityNote }
 // findingsText is a paragraph a finding: where and what, and what to do about it.
 func findingsText(findings []api.Finding) string {
 	var b strings.Builder
-	paragraph := func(mark, text string) {
-		for _, line := range wrap(text, 69) {
-			fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("%-8s  %s", mark, line), " "))
-			mark = ""
-		}
-	}
+	paragraph := func(mark, text string) { b.WriteString(hanging(fmt.Sprintf("%-8s  ", mark), text)) }
 	for _, f := range findings {
 		mark := f.Severity
 		if toBeDone(f) {

@@ -29,7 +29,7 @@ func printResult(c *cli.Context, result api.Result, err error) error {
 		if c.Bool("dry-run") {
 			return planText(r)
 		}
-		return r.Message + "\n"
+		return fit(r.Message)
 	})
 }
 
@@ -43,6 +43,7 @@ func vipFlags() []cli.Flag {
 		&cli.StringFlag{Name: "on-fail", Usage: "keep or reset the flows of a failed real"},
 		&cli.StringFlag{Name: "when-empty", Usage: "reject or drop when no real is usable"},
 		&cli.BoolFlag{Name: "enabled", Usage: "--enabled=false: kept, not programmed"},
+		&cli.BoolFlag{Name: "shares-own-address", Usage: "also on an address of this router's, where something listens"},
 	)
 }
 
@@ -51,7 +52,7 @@ func vipSettings(c *cli.Context) api.VipSettings {
 		Name: given(c, "name", c.String), Enabled: given(c, "enabled", c.Bool), Leg: given(c, "leg", c.String),
 		Scheduler: given(c, "scheduler", c.String), Check: given(c, "check", c.String),
 		Initial: given(c, "initial", c.String), OnFail: given(c, "on-fail", c.String),
-		WhenEmpty: given(c, "when-empty", c.String),
+		WhenEmpty: given(c, "when-empty", c.String), SharesOwnAddress: given(c, "shares-own-address", c.Bool),
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 )
 
 func events() *cli.Command {
@@ -37,8 +39,12 @@ func events() *cli.Command {
 	}
 }
 
+// printEvents has a line for each, for grep. On a terminal long ones are broken.
 func printEvents(c *cli.Context, events iter.Seq2[api.Event, error]) error {
-	encoder := json.NewEncoder(c.App.Writer)
+	encoder, text := json.NewEncoder(c.App.Writer), eventLine
+	if isTerminal(c.App.Writer) {
+		text = func(e api.Event) string { return brokenEvent(eventLine(e)) }
+	}
 	for event, err := range events {
 		switch {
 		case err != nil:
@@ -46,13 +52,28 @@ func printEvents(c *cli.Context, events iter.Seq2[api.Event, error]) error {
 		case wantsJSON(c):
 			err = encoder.Encode(event)
 		default:
-			_, err = io.WriteString(c.App.Writer, eventLine(event))
+			_, err = io.WriteString(c.App.Writer, text(event))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// brokenEvent is an event's line in several, below its time.
+func brokenEvent(line string) string {
+	at := min(len(time.Stamp)+1, len(line))
+	return hanging(line[:at], line[at:])
 }
 
 // eventLine has the fields that say what it is about first, and why last: these need

@@ -44,25 +44,7 @@ func explain() *cli.Command {
 func explanationText(e api.Explanation) string {
 	var b strings.Builder
 	for _, step := range e.Steps {
-		for i, line := range wrap(step.Text, 69) {
-			if i > 0 {
-				step.Name = ""
-			}
-			fmt.Fprintf(&b, "%-9s %s\n", step.Name, line)
-		}
+		b.WriteString(hanging(fmt.Sprintf("%-9s ", step.Name), step.Text))
 	}
 	return b.String()
-}
-
-// wrap breaks a text into lines of a width, between words.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
-	}
-	return append(lines, line)
 }

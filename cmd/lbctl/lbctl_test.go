@@ -251,6 +251,7 @@ func TestChanges(t *testing.T) {
 		{"add-vip 192.0.2.1:80 -o xml", ""},
 		{"add-vip 192.0.2.1:80 --weight 3", ""},
 		{"edit-vip shop --enabled=false", `edit vip shop {"enabled":false} {}`},
+		{"edit-vip shop --shares-own-address=false", `edit vip shop {"sharesOwnAddress":false} {}`},
 		{"edit-vip shop --enabled --name=", `edit vip shop {"name":"","enabled":true} {}`},
 		{"del-vip shop --if-exists --if-revision 7", `delete vip shop {"ifRevision":7,"ifExists":true}`},
 		{"del-vip shop --if-revision seven", ""},
@@ -413,7 +414,7 @@ func TestShowing(t *testing.T) {
 		{"vips --stats shop", 0, "InPkts"},
 		{"vips nothing", exitRefused, "there is no vip nothing"},
 		{"vips shop other", exitUsage, `"other" is one argument too many`},
-		{"flows", 0, "established, 2s"},
+		{"flows", 0, "TCP  established     2s 198.51.100.1:1 "},
 		{"flows -o json", 0, `{"protocol":"tcp","client":"198.51.100.1:1","vip":"","real":"","state":"established","idle":2}` + "\n"},
 		{"flows shop", exitUsage, `"shop" is one argument too many`},
 		{"flows -o csv", exitUsage, "write text or json"},
@@ -426,7 +427,7 @@ func TestShowing(t *testing.T) {
 		{"restart now", exitUsage, "one argument too many"},
 		{"export", 0, "legs: {}\n"},
 		{"export -o json", 0, `"file": "legs: {}\n"`},
-		{"history", 0, "41    a1b2c3 0001-01-01 00:00 0 root     vip added; vip added; vip added; vip...\n"},
+		{"history", 0, "41    a1b2c3 0001-01-01 00:00 0 root     vip added; vip added; vip added; vip\n" + strings.Repeat(" ", 41) + "added;"},
 		{"pair diff", 0, "--- lb1: revision 43 a1b2c3\n+++ lb2: revision 43 0f1e2d\n@@ -1 +1 @@\n-legs: {}\n\\ No newline at end of file\n+legs: {a: b}\n"},
 		{"pair diff 41", exitUsage, "one argument too many"},
 		{"pair", 0, "two routers that stand in for each other"},
@@ -473,6 +474,7 @@ func TestShowing(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	refused := &api.Error{Code: api.CodeExists, Message: "it exists", Remedy: "take another"}
+	faulty := &api.Error{Code: api.CodeInvalid, Message: "f: 1 error", File: "f", Line: 3, Column: 5, Faults: []api.Fault{{Line: 3, Column: 5, Path: "vips[0]", Message: "no"}}}
 	broken := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: unix.EPIPE}
 	for _, test := range []struct {
 		name string
@@ -485,6 +487,8 @@ func TestReport(t *testing.T) {
 		{"a reader that has enough", fmt.Errorf("print: %w", broken), 0, "", ""},
 		{"all was said", errTold, 1, "", ""},
 		{"refused", refused, 1, "lbctl: it exists: take another\n", `{"code":"exists","message":"it exists","remedy":"take another"}` + "\n"},
+		{"a faulty configuration", faulty, 1, "lbctl: f: 1 error\n",
+			`{"code":"invalid","message":"f: 1 error","file":"f","line":3,"column":5,"faults":[{"line":3,"column":5,"path":"vips[0]","message":"no"}]}` + "\n"},
 		{"failed", errors.New("no space"), 1, "lbctl: no space\n", `{"code":"failed","message":"no space"}` + "\n"},
 		{"usage", usageError{errors.New("VIP is missing")}, 2, "lbctl: VIP is missing\n", `{"code":"usage","message":"VIP is missing"}` + "\n"},
 		{"not reachable", fmt.Errorf("%w: gone", api.ErrUnreachable), 4, "lbctl: tarpond cannot be reached: gone\n",

@@ -69,7 +69,7 @@ func report(w io.Writer, err error, asJSON bool) int {
 		return exitChanges
 	}
 	if !asJSON {
-		fmt.Fprintln(w, "lbctl:", err)
+		fmt.Fprint(w, fit("lbctl: "+err.Error()))
 		return code
 	}
 	told := &api.Error{}

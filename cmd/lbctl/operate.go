@@ -83,5 +83,5 @@ func printOperated(c *cli.Context, operated api.Operated, err error) error {
 	if err != nil {
 		return err
 	}
-	return print(c, operated, func(o api.Operated) string { return o.Message + "\n" })
+	return print(c, operated, func(o api.Operated) string { return fit(o.Message) })
 }

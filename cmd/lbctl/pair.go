@@ -91,7 +91,7 @@ func switchover() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return print(c, s, func(s api.Switchover) string { return s.Message + "\n" })
+			return print(c, s, func(s api.Switchover) string { return fit(s.Message) })
 		},
 	}
 }

@@ -74,6 +74,18 @@ func TestPairText(t *testing.T) {
 		"foreign": func(p *api.Pair) {
 			p.Foreign, p.Peer, p.Agreement, p.InSync = true, api.PairRouter{Name: "old", Configured: 100}, api.Agreement{}, api.InSync{}
 			p.WhyNot = "it is heard of only when it is active"
+			p.Heartbeats[1].Checksum, p.Adverts.PseudoHeader = "pseudo-header", 12
+		},
+		"services": func(p *api.Pair) {
+			p.Services = []api.Service{
+				{Name: "vsftpd.service", State: "running"},
+				{Name: "mux", State: "failed", Critical: true, Failures: 4, Restarts: 3, Error: "it does not start: exit status 1"},
+				{Name: "late.service", State: "stopped", Failures: 1, Restarts: 3},
+			}
+			p.HealthDifferences = []api.HealthDifference{
+				{Vip: "192.0.2.100:80/tcp", Real: "10.0.0.12:80", Up: "lb1", Down: "lb2", Error: "no answer within 1s"},
+				{Vip: "[2001:db8:1111:2222:3333:4444:5555:6666]:65535/udp", Real: "[2001:db8:7777:8888:9999:aaaa:bbbb:cccc]:65535", Up: "lb2", Down: "lb1"},
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,12 +29,14 @@ func pairText(p api.Pair, now time.Time) string {
 	w.detail("", "lease "+p.Lease)
 	w.peer(p)
 	if p.Hold != nil {
-		w.line("the roles are held (%s, %s): lbctl pair release ends it", p.Hold.Author, p.Hold.Since.Local().Format("2006-01-02 15:04"))
+		w.hanging("", fmt.Sprintf("the roles are held (%s, %s): lbctl pair release ends it", p.Hold.Author, p.Hold.Since.Local().Format("2006-01-02 15:04")))
 	}
 	if !p.Foreign {
 		w.sync(p.InSync)
 	}
 	w.heartbeats(p)
+	w.services(p.Services)
+	w.health(p)
 	w.rest(p)
 	return w.String()
 }
@@ -46,13 +48,7 @@ type pairWriter struct {
 
 func (w *pairWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
-// hanging is a mark and a text, in lines that begin below the text.
-func (w *pairWriter) hanging(mark, text string) {
-	for _, line := range wrap(text, 80-len(mark)) {
-		w.line("%s", strings.TrimRight(mark+line, " "))
-		mark = strings.Repeat(" ", len(mark))
-	}
-}
+func (w *pairWriter) hanging(mark, text string) { w.WriteString(hanging(mark, text)) }
 
 func (w *pairWriter) detail(label, text string) { w.hanging("    "+label, text) }
 
@@ -102,7 +98,8 @@ func (w *pairWriter) peer(p api.Pair) {
 		state += fmt.Sprintf(", said %s ago", w.ago(p.Peer.Told))
 	}
 	if p.Peer.Told.IsZero() {
-		w.line("\n%s: %s", p.Peer.Name, state)
+		w.line("")
+		w.hanging(p.Peer.Name+": ", state)
 	} else {
 		w.router(p.Peer, state, "", "")
 	}
@@ -163,13 +160,56 @@ func (w *pairWriter) heartbeats(p api.Pair) {
 		if p.Foreign {
 			connection = "-"
 		}
-		w.line("%-8s %-26s %-14s %s", h.Leg, h.Peer, heard, connection)
+		w.WriteString(row(row(h.Leg, 9, h.Peer), 36, fmt.Sprintf("%-14s %s", heard, connection)))
+		if h.Checksum != "" {
+			w.hanging("         ", "checksum of its adverts: "+h.Checksum)
+		}
 		if h.Error != "" {
 			w.hanging("         ", h.Error)
 		}
 	}
 	a := p.Adverts
-	w.line("adverts: %d sent, %d late, %d unsent; %d heard, %d ignored, %d unproven", a.Sent, a.Late, a.Unsent, a.Received, a.Ignored, a.Unproven)
+	text := fmt.Sprintf("%d sent, %d late, %d unsent; %d heard, %d ignored, %d unproven", a.Sent, a.Late, a.Unsent, a.Received, a.Ignored, a.Unproven)
+	if a.PseudoHeader > 0 {
+		text += fmt.Sprintf("; %d of those heard with a pseudo-header in their checksum", a.PseudoHeader)
+	}
+	w.hanging("adverts: ", text)
+}
+
+// services are in the order in which they are started.
+func (w *pairWriter) services(list []api.Service) {
+	if len(list) == 0 {
+		return
+	}
+	w.line("\nservices, in the order of their start:")
+	for _, s := range list {
+		text := s.Name
+		if s.Critical {
+			text += ", critical"
+		}
+		if s.Failures > 0 {
+			text += fmt.Sprintf(", %d of %d restarts within an hour", min(s.Failures, s.Restarts), s.Restarts)
+		}
+		if s.Error != "" {
+			text += ": " + s.Error
+		}
+		w.hanging(fmt.Sprintf("    %-8s ", s.State), text)
+	}
+}
+
+// health is where the routers' own checks differ.
+func (w *pairWriter) health(p api.Pair) {
+	if len(p.HealthDifferences) == 0 {
+		return
+	}
+	w.line("\nthe routers' checks differ, and each goes by its own:")
+	for _, d := range p.HealthDifferences {
+		text := fmt.Sprintf("%s of %s: up on %s, down on %s", d.Real, d.Vip, d.Up, d.Down)
+		if d.Error != "" {
+			text += " (" + d.Error + ")"
+		}
+		w.detail("", text)
+	}
 }
 
 func (w *pairWriter) rest(p api.Pair) {

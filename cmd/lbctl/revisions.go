@@ -69,11 +69,11 @@ func planText(r api.Result) string {
 	}
 	var b strings.Builder
 	for _, change := range r.Changes {
-		b.WriteString(change.Text)
+		text := change.Text
 		if change.FlowsTouched > 0 {
-			fmt.Fprintf(&b, "; %d flows touched", change.FlowsTouched)
+			text += fmt.Sprintf("; %d flows touched", change.FlowsTouched)
 		}
-		b.WriteString("\n")
+		b.WriteString(fit(text))
 	}
 	if len(r.Changes) == 0 {
 		b.WriteString("nothing changes but comments, order or layout\n")
@@ -184,11 +184,8 @@ func historyTable(list []api.Revision) string {
 		if !r.ConfirmBy.IsZero() {
 			what = "(confirm by " + r.ConfirmBy.Local().Format(time.TimeOnly) + ") " + what
 		}
-		line := fmt.Sprintf("%-5d %-6.6s %-16s %s%-10s %s", r.Revision, r.SHA256, r.Time.Local().Format("2006-01-02 15:04"), router(r.Router), r.Author, what)
-		if len(line) > 80 {
-			line = line[:77] + "..."
-		}
-		fmt.Fprintln(&b, line)
+		mark := fmt.Sprintf("%-5d %-6.6s %-16s %s%-10s ", r.Revision, r.SHA256, r.Time.Local().Format("2006-01-02 15:04"), router(r.Router), r.Author)
+		b.WriteString(beside(mark, 6, what))
 	}
 	return b.String()
 }

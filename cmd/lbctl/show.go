@@ -178,5 +178,5 @@ func zero(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return print(c, z, func(z api.Zero) string { return "all counters are 0 " + zeroText(z) + "; Prometheus's go on\n" })
+	return print(c, z, func(z api.Zero) string { return fit("all counters are 0 " + zeroText(z) + "; Prometheus's go on") })
 }

@@ -21,6 +21,7 @@ var someVips = []api.Vip{
 	}},
 	{Vip: "[2001:db8::1]:0/udp", Enabled: false, Scheduler: "wrr", Reals: []api.Real{
 		{Real: "2001:db8:1234:5678:9abc:def0:1234:5678", Weight: 1, State: "unchecked"},
+		{Real: "2001:db8::2", Weight: 1, State: "unchecked", Active: 1, Decisions: []api.Decision{{State: "drained", FlowsLeft: 1}}},
 	}},
 	{Vip: "192.0.2.2:25/tcp", Enabled: true, Scheduler: "rr"},
 }
@@ -39,12 +40,18 @@ Prot LocalAddress:Port                        Scheduler
   -> RemoteAddress:Port              Weight ActiveConn InActConn  State
 TCP  192.0.2.1:80                             mh  shop
   -> 10.0.0.11:8080                       1         12         3  up
-  -> 10.0.0.12:8080                       0          0         0  up, no new flows
-  -> 10.0.0.13:8080                       2          0         0  down (connection refused)
-  -> 10.0.0.14:8080                       2          0         0  up (unchecked since restart)
+  -> 10.0.0.12:8080                       0          0         0  up
+     weight 0: no new flows
+  -> 10.0.0.13:8080                       2          0         0  down
+     connection refused
+  -> 10.0.0.14:8080                       2          0         0  up
+     not checked yet
   -> 10.0.0.15:8080                   65535          0         0  disabled
 UDP  [2001:db8::1]:0                          wrr  disabled
-  -> 2001:db8:1234:5678:9abc:def0:1234:5678      1          0         0  unchecked
+  -> 2001:db8:1234:5678:9abc:def0:1234:5678
+                                          1          0         0  unchecked
+  -> 2001:db8::2                          1          1         0  drained
+     1 flows left
 TCP  192.0.2.2:25                             rr
 `, vipTable(someVips))
 }
@@ -62,6 +69,7 @@ TCP  192.0.2.1:80                    16   1234570    12345K    12345M    12345G
 UDP  [2001:db8::1]:0                  0         0         0         0         0
   -> 2001:db8:1234:5678:9abc:def0:1234:5678
                                       0         0         0         0         0
+  -> 2001:db8::2                      0         0         0         0         0
 TCP  192.0.2.2:25                     0         0         0         0         0
 `, trafficTable(someVips, false))
 	rates := strings.SplitAfter(trafficTable(someVips, true), "\n")
@@ -72,7 +80,7 @@ Prot LocalAddress:Port              CPS     InPPS    OutPPS     InBPS    OutBPS
 
 func TestShort(t *testing.T) {
 	for n, want := range map[uint64]string{
-		0: "0", 9999999: "9999999", 10000000: "10000K", 9999999999: "9999999K", 1e10: "10000M", 1e13: "10000G", 1<<64 - 1: "18446744073G",
+		0: "0", 9999999: "9999999", 10000000: "10000K", 9999999999: "9999999K", 1e10: "10000M", 1e13: "10000G", 1e16: "10000T", 1<<64 - 1: "18446P",
 	} {
 		if got := short(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
@@ -82,12 +90,16 @@ func TestShort(t *testing.T) {
 
 func TestFlowTable(t *testing.T) {
 	same(t, `
-Prot Client                Vip                   Real                  State
-TCP  198.51.100.7:40000    192.0.2.1:80          10.0.0.11:8080        established, 3s
-UDP  [2001:db8::7]:5353    [2001:db8::1]:53      [2001:db8::11]:53     unreplied, 0s
+Prot State         Idle Client                Vip               Real
+TCP  established     3s 198.51.100.7:40000    192.0.2.1:80      10.0.0.11:8080
+UDP  unreplied       0s [2001:db8::7]:5353    [2001:db8::1]:53  [2001:db8::1]:53
+UDP  replied        12s [2001:db8::7]:5353
+                        [2001:db8::1]:53
+                        [2001:db8::11]:53
 `, flowHeader+
 		flowLine(api.Flow{Protocol: "tcp", Client: "198.51.100.7:40000", Vip: "192.0.2.1:80", Real: "10.0.0.11:8080", State: "established", Idle: 3})+
-		flowLine(api.Flow{Protocol: "udp", Client: "[2001:db8::7]:5353", Vip: "[2001:db8::1]:53", Real: "[2001:db8::11]:53", State: "unreplied"}))
+		flowLine(api.Flow{Protocol: "udp", Client: "[2001:db8::7]:5353", Vip: "[2001:db8::1]:53", Real: "[2001:db8::1]:53", State: "unreplied"})+
+		flowLine(api.Flow{Protocol: "udp", Client: "[2001:db8::7]:5353", Vip: "[2001:db8::1]:53", Real: "[2001:db8::11]:53", State: "replied", Idle: 12}))
 }
 
 func TestStatusText(t *testing.T) {
@@ -113,9 +125,11 @@ tarpond 1.2, up 1h30m0s, revision 41
 
 Leg        Interface       Role     Mode
 wan        eth0            outside  native
-lan        eth1.5          inside   tc       a VLAN: the driver's frames are its parent's
+lan        eth1.5          inside   tc       a VLAN: the driver's frames are its
+                                             parent's
 dmz        eth2            both     -        link down
-net        eth3            both     tc       the configuration says so; link down
+net        eth3            both     tc       the configuration says so; link
+                                             down
 
 Flows             now    maximum      slots
 IPv4          1000000    1048576    2097152

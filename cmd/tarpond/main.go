@@ -30,8 +30,9 @@ import (
 // Exit codes of sysexits.h, after which systemd does not try again. Not 2: it is what
 // the runtime ends with after a panic, and when the watchdog's SIGABRT comes.
 const (
-	exitUsage  = 64
-	exitConfig = 78
+	exitUsage        = 64
+	exitNotPermitted = 77
+	exitConfig       = 78
 )
 
 func main() {
@@ -114,8 +115,11 @@ func run(c *cli.Context) error {
 	}
 	kernel, err := loader.Open(loader.Options{
 		BPFFS: c.String("bpffs"), MaxFlows4: loaded.Config.Flows.MaxIPv4, MaxFlows6: loaded.Config.Flows.MaxIPv6,
-		Lock: lock, Log: log,
+		Lock: lock, Log: log, Beat: beat,
 	})
+	if errors.As(err, new(loader.MissingCapabilities)) {
+		return cli.Exit(err, exitNotPermitted)
+	}
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,7 @@ func run(c *cli.Context) error {
 	// end of the process gives the lock free.
 	controller := control.New(control.Options{
 		ConfigFile: c.String("config"), RunDir: c.String("run-dir"), StateDir: c.String("state-dir"),
-		Identity: self, Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log,
+		Identity: self, Version: version.String(), Reexec: again.request, Loader: kernel, Host: machine, Log: log, Beat: beat,
 		Tell: func(line string) { _, _ = daemon.SdNotify(false, "STATUS="+line) },
 	}, loaded)
 	if err := controller.Start(); err != nil {
@@ -156,7 +160,8 @@ func serve(controller *control.Controller, listener *net.UnixListener, again *re
 	go func() { served <- server.Serve() }()
 	go reloadOnHangup(ctx, controller, log)
 	go again.onSignal(ctx, log)
-	go feedWatchdog(ctx, controller)
+	go feedWatchdog(controller.Alive)
+	go askForTime(ctx, controller.Alive)
 	log.Info("ready", zap.String("version", version.String()), zap.Stringer("socket", listener.Addr()))
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 

@@ -33,6 +33,10 @@ func uninstallCommand() *cli.Command {
 
 // uninstall removes addresses first: while a vip's is there, packets to it must find
 // the program, not the router's own stack.
+//
+// That no daemon runs is all that must be known. In a pair it handed over when it was
+// stopped, or its lease ended with its adverts and the other router took over; a lease
+// that is still open says that there was no other router, or that somebody holds the roles.
 func uninstall(out io.Writer, bpffs, runDir string) error {
 	remains, err := loader.Hold(bpffs)
 	if err != nil {

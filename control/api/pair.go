@@ -55,6 +55,10 @@ type Pair struct {
 	// the daemon started.
 	Transition *Transition `json:"transition,omitempty"`
 	Adverts    Adverts     `json:"adverts"`
+	// Services are this router's managed ones, in the order in which they are started.
+	Services []Service `json:"services"`
+	// HealthDifferences are reals about which the two routers' checks differ.
+	HealthDifferences []HealthDifference `json:"healthDifferences"`
 	// OtherVRIDs are those of other virtual routers on the same networks.
 	OtherVRIDs []OtherVRID `json:"otherVrids"`
 }
@@ -78,6 +82,29 @@ type PairRouter struct {
 	Told time.Time `json:"told,omitzero"`
 	// Software is the other one's version.
 	Software string `json:"software,omitempty"`
+}
+
+// A Service is one that runs where the router is active.
+type Service struct {
+	Name string `json:"name"`
+	// State is running, stopped or failed; between them unknown (not looked at yet),
+	// broken (to be started again) or stuck (it did not stop).
+	State    string `json:"state"`
+	Critical bool   `json:"critical"` // its failure is a fault
+	// Failures within the last hour; Restarts is how many of them are mended.
+	Failures int    `json:"failures"`
+	Restarts int    `json:"restarts"`
+	Error    string `json:"error,omitempty"` // of the last failure
+}
+
+// A HealthDifference is a real that is up on one router and down on the other. Each
+// router goes by its own results.
+type HealthDifference struct {
+	Vip   string `json:"vip"`
+	Real  string `json:"real"`
+	Up    string `json:"up"`   // a router's name
+	Down  string `json:"down"` // the other's
+	Error string `json:"error,omitempty"`
 }
 
 // A Hold is an operator's decision that the roles stay as they are.
@@ -127,6 +154,8 @@ type Heartbeat struct {
 	Heard time.Time `json:"heard,omitzero"`
 	// Priority that it had.
 	Priority int `json:"priority,omitempty"`
+	// Checksum is how its checksum was made, if that is not by RFC 9568: pseudo-header.
+	Checksum string `json:"checksum,omitempty"`
 	// Up is the connection, since Since; Error is why it is not.
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since,omitzero"`
@@ -174,12 +203,16 @@ type Transition struct {
 
 // Adverts counts since the daemon started.
 type Adverts struct {
-	Sent     uint64 `json:"sent"`
-	Late     uint64 `json:"late"`   // more than half an interval
-	Unsent   uint64 `json:"unsent"` // no link took them
-	Received uint64 `json:"received"`
-	Ignored  uint64 `json:"ignored"`  // from a stranger, or not as agreed
-	Unproven uint64 `json:"unproven"` // that the other router did not say over TLS
+	// Interval is between those that this router sends, in seconds.
+	Interval float64 `json:"interval"`
+	Sent     uint64  `json:"sent"`
+	Late     uint64  `json:"late"`   // more than half an interval
+	Unsent   uint64  `json:"unsent"` // no link took them
+	Received uint64  `json:"received"`
+	Ignored  uint64  `json:"ignored"`  // from a stranger, or not as agreed
+	Unproven uint64  `json:"unproven"` // that the other router did not say over TLS
+	// PseudoHeader: of those received, with a checksum as keepalived and FRR make it.
+	PseudoHeader uint64 `json:"pseudo_header"`
 	// Transitions of the role.
 	Transitions uint64 `json:"transitions"`
 }

@@ -63,7 +63,7 @@ type Leg struct {
 	Mode      string `json:"mode"` // native, tc, generic; empty: not attached
 	// Configured is the mode that was asked for: as Mode, or auto.
 	Configured string `json:"configured"`
-	// Reason says why the mode is not native, or why nothing is attached.
+	// Reason says why the mode is not native, or not for all packets, or why nothing is attached.
 	Reason string `json:"reason,omitempty"`
 	Up     bool   `json:"up"`
 }
@@ -217,6 +217,8 @@ type VipSettings struct {
 	Initial   *string `json:"initial,omitempty"`
 	OnFail    *string `json:"onFail,omitempty"`
 	WhenEmpty *string `json:"whenEmpty,omitempty"`
+	// SharesOwnAddress: also on an address of this router's, where something listens.
+	SharesOwnAddress *bool `json:"sharesOwnAddress,omitempty"`
 }
 
 // RealSettings are a real's keys; nil ones are not touched.
@@ -279,11 +281,14 @@ type Revision struct {
 
 // An Error is why something was refused.
 type Error struct {
-	Code    string  `json:"code"` // exists, missing, invalid, conflict, failed
-	Message string  `json:"message"`
-	File    string  `json:"file,omitempty"`
-	Remedy  string  `json:"remedy,omitempty"`
-	Faults  []Fault `json:"faults,omitempty"` // of a configuration
+	Code    string `json:"code"` // exists, missing, invalid, conflict, failed
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"`
+	// Line and Column are where the first of the Faults is; 0: it is the file as a whole.
+	Line   int     `json:"line,omitempty"`
+	Column int     `json:"column,omitempty"`
+	Remedy string  `json:"remedy,omitempty"`
+	Faults []Fault `json:"faults,omitempty"` // of a configuration
 }
 
 // A Fault is one error of a configuration.

@@ -73,6 +73,9 @@ type Flows struct {
 	Timeouts         loader.Timeouts
 }
 
+// SameSizes says whether both ask for tables of the same sizes.
+func (f Flows) SameSizes(g Flows) bool { return f.MaxIPv4 == g.MaxIPv4 && f.MaxIPv6 == g.MaxIPv6 }
+
 // A CheckType says how a real is probed.
 type CheckType string
 

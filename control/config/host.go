@@ -13,7 +13,8 @@ import (
 // Facts are what a machine is to a configuration.
 type Facts struct {
 	Interfaces []Interface
-	Listeners  []Listener
+	// Listeners are asked for where a vip is one of the machine's own addresses; nil: none.
+	Listeners func() ([]Listener, error)
 	// Gateways of its default routes; a link-local one has its interface as its zone.
 	Gateways []netip.Addr
 	Hostname string
@@ -43,6 +44,13 @@ type Interface struct {
 type Listener struct {
 	Address  netip.AddrPort
 	Protocol loader.Protocol
+}
+
+func (f Facts) listeners() ([]Listener, error) {
+	if f.Listeners == nil {
+		return nil, nil
+	}
+	return f.Listeners()
 }
 
 func (l Listener) takes(addr netip.Addr) bool {
@@ -165,9 +173,13 @@ func (r *report) hostLeg(leg Leg, path string, m machine) {
 		r.fail(path, "see: ip link", "there is no interface %s%s", leg.Interface, didYouMean(leg.Interface, known))
 		return
 	}
+	modes := "its modes are tc and generic"
 	switch kind := m.interfaces[i.Master].Kind; kind {
-	case "bond", "bridge", "team", "openvswitch":
-		r.fail(path, fmt.Sprintf("write interface: %s; its modes are tc and generic", i.Master),
+	case "bond":
+		modes = "mode: auto takes what its kind of bond can do"
+		fallthrough
+	case "bridge", "team", "openvswitch":
+		r.fail(path, fmt.Sprintf("write interface: %s; %s", i.Master, modes),
 			"%s is a port of the %s %s, which takes its packets", i.Name, kind, i.Master)
 	}
 	if i.Kind == "vlan" && leg.Mode == loader.Native {
@@ -196,7 +208,31 @@ func (r *report) hostFloating(c *Config, m machine) {
 		if m.isGateway(f.Address.Addr(), leg.Interface) {
 			r.fail(path, "", "%s is this router's default gateway", f.Address.Addr())
 		}
+		r.besideOwn(path, f.Address, leg, c, m)
 	}
+}
+
+// besideOwn wants an address of this router's own in the network of one that moves: else
+// the network's route, and the sender of what goes there, would be the moving one, and
+// gone on the standby. A router alone has nothing else there, and moves nothing. That it
+// has an own address of the family on the leg at all was asked before.
+func (r *report) besideOwn(path string, moving netip.Prefix, leg Leg, c *Config, m machine) {
+	addr, kind := moving.Addr(), kindOf(moving.Addr())
+	router := slices.Index(routerNames(c), c.Self)
+	if router < 0 || kind == noAddress || kind == linkLocal || moving.IsSingleIP() || c.ownerOf(addr) != "" || m.own[addr] != "" {
+		return
+	}
+	own := c.Routers[router].address(leg.Name, kind)
+	if m.own[own] != leg.Interface {
+		return
+	}
+	for _, network := range m.interfaces[leg.Interface].Networks {
+		if network.Bits() <= moving.Bits() && network.Contains(addr) {
+			return
+		}
+	}
+	r.fail(path, "give "+leg.Interface+" one there that does not move, or correct the address and its prefix",
+		"%s has no address of its own in %s on %s (its own: %s)", c.Self, moving.Masked(), leg.Interface, own)
 }
 
 // onBoth refuses to move an address that a router has for itself.
@@ -212,6 +248,7 @@ func (r *report) hostVip(path string, vip *Vip, c *Config, m machine) {
 		r.fail(path+".vip", "", "%s is this router's default gateway", addr)
 	}
 	if ok {
+		r.besideOwn(path+".prefix", netip.PrefixFrom(addr, vip.Prefix), leg, c, m)
 		for _, network := range m.interfaces[leg.Interface].Networks {
 			if why := networkEnd(netip.PrefixFrom(addr, network.Bits())); network.Contains(addr) && why != "" {
 				r.fail(path+".vip", "", "%s is the %s of %s (%s)", addr, why, network.Masked(), leg.Interface)
@@ -230,12 +267,16 @@ func (r *report) hostVip(path string, vip *Vip, c *Config, m machine) {
 	if vip.SharesOwnAddress {
 		return
 	}
-	const remedy = "take another address, or add `shares_own_address: true`"
+	const remedy = "take another address, or add `shares_own_address: true` (lbctl: --shares-own-address)"
 	if port == 0 {
 		r.fail(path+".vip", remedy, "%s is this router's own address (%s): a vip with every port would take all of it, ssh included", addr, name)
 		return
 	}
-	for _, l := range m.Listeners {
+	listeners, err := m.listeners()
+	if err != nil {
+		r.fail(path+".vip", "", "%s is this router's own address (%s), and what listens on it cannot be seen: %s", addr, name, err)
+	}
+	for _, l := range listeners {
 		if l.Protocol == vip.Endpoint.Protocol && l.Address.Port() == port && l.takes(addr) {
 			r.fail(path+".vip", remedy, "%s is this router's own address (%s), and something listens on port %d", addr, name, port)
 			return

@@ -251,6 +251,23 @@ func TestPairOnAMachine(t *testing.T) {
 		{"interface of the legs is missing", nil, func(f *Facts) { f.Interfaces[2].Name = "eth9" }, "3:34   legs.lan.interface: there is no interface eth1"},
 		{"floating is there", nil, func(f *Facts) { f.Interfaces[2].Networks = prefixes("10.0.0.253/24", "10.0.0.254/24") },
 			"6:15   floating[0].address: 10.0.0.254 is on eth1 already: both routers would have it\n       take it off the machine: the active router adds it"},
+		{"floating in another network", []string{"10.0.0.254/24", "10.1.0.254/24"}, nil,
+			"6:15   floating[0].address: lb2 has no address of its own in 10.1.0.0/24 on eth1 (its own: 10.0.0.253)\n       give eth1 one there that does not move, or correct the address and its prefix"},
+		{"floating in a second network", []string{"10.0.0.254/24", "10.1.0.254/24"}, func(f *Facts) { f.Interfaces[2].Networks = prefixes("10.0.0.253/24", "10.1.0.9/24") }, "lb2"},
+		{"floating in a larger network", []string{"10.0.0.254/24", "10.0.0.254/16"}, nil, "lb2 has no address of its own in 10.0.0.0/16 on eth1"},
+		{"floating in a smaller network", []string{"10.0.0.254/24", "10.0.0.254/28"}, nil, "lb2"},
+		{"floating alone in its network", []string{"10.0.0.254/24", "10.1.0.254/32"}, nil, "lb2"},
+		{"floating of IPv6 in another network", []string{"lan}\nvips", "lan}\n  - {address: \"2001:db8:1::1/64\", leg: lan}\nvips",
+			"lan: 10.0.0.252", "lan: [10.0.0.252, 2001:db8::252]", "lan: 10.0.0.253", "lan: [10.0.0.253, 2001:db8::253]"},
+			func(f *Facts) { f.Interfaces[2].Networks = prefixes("10.0.0.253/24", "2001:db8::253/64") },
+			"floating[1].address: lb2 has no address of its own in 2001:db8:1::/64 on eth1"},
+		{"floating on an interface that is awaited", []string{"10.0.0.254/24", "10.1.0.254/24"}, func(f *Facts) {
+			f.Interfaces = slices.Delete(f.Interfaces, 2, 3)
+			f.Awaits = func(string) bool { return true }
+		}, "lb2"},
+		{"floating alone", []string{pairFile, legs + "floating:\n  - {address: 10.1.0.254/24, leg: lan}\n"}, func(f *Facts) { *f = lab() }, ""},
+		{"vip with the prefix of another network", []string{"192.168.26.200:80\n", "192.168.27.200:80\n    leg: wan\n    prefix: 24\n"}, nil,
+			"10:13  vips[0].prefix: lb2 has no address of its own in 192.168.27.0/24 on ens1f0 (its own: 192.168.26.202)"},
 		{"vip is there", nil, func(f *Facts) { f.Interfaces[1].Networks = prefixes("192.168.26.202/24", "192.168.26.200/32") },
 			"8:10   vips[0].vip: 192.168.26.200 is on ens1f0 already: both routers would have it"},
 		{"vip without own address", []string{"{wan: 192.168.26.201, ", "{"}, nil, "8:5    vips[0]: lb1 has no IPv4 address of its own on leg wan\n       add routers[0].addresses.wan"},

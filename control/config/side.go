@@ -38,6 +38,18 @@ func (c *Config) ForRouter(name string) (Side, bool) {
 	return s, true
 }
 
+// Interface is this router's of a leg; empty: there is no such leg.
+func (s Side) Interface(leg string) string { return interfaceOf(s.Legs, leg) }
+
+func interfaceOf(legs []Leg, name string) string {
+	for _, leg := range legs {
+		if leg.Name == name {
+			return leg.Interface
+		}
+	}
+	return ""
+}
+
 // Address is the router's own address on a leg in the family of another address, and
 // of its scope if there is one; invalid: it has none.
 func (s Side) Address(leg string, like netip.Addr) netip.Addr {
@@ -67,12 +79,7 @@ func (c *Config) linksOn(leg string, own, peer Router) (links []Link) {
 	case c.Pair.Foreign:
 		families[1] = []addressKind{linkLocal}
 	}
-	var name string
-	for _, l := range c.legsOf(own) {
-		if l.Name == leg {
-			name = l.Interface
-		}
-	}
+	name := interfaceOf(c.legsOf(own), leg)
 	for _, kinds := range families {
 		named := func(addr netip.Addr) bool { return addr.Is4() == (kinds[0] == ipv4) }
 		if !slices.ContainsFunc(c.Pair.Advertise, named) {

@@ -23,20 +23,19 @@ func Validate(file string, c *Config) error {
 	return r.errors(file)
 }
 
-// ValidateChange finds what a running router cannot change yet. The error is an
-// *Errors.
-func ValidateChange(file string, running, next *Config) error {
+// ValidateFlows finds a table that would not hold the flows that are live. The error is
+// an *Errors.
+func ValidateFlows(file string, next *Config, live4, live6 int) error {
 	r := &report{places: next.places}
-	for _, size := range []struct {
-		key     string
-		was, is int
+	for _, table := range []struct {
+		key       string
+		live, max int
 	}{
-		{"max_ipv4", running.Flows.MaxIPv4, next.Flows.MaxIPv4},
-		{"max_ipv6", running.Flows.MaxIPv6, next.Flows.MaxIPv6},
+		{"max_ipv4", live4, next.Flows.MaxIPv4},
+		{"max_ipv6", live6, next.Flows.MaxIPv6},
 	} {
-		if size.was != size.is {
-			r.fail("flows."+size.key, fmt.Sprintf("write %d, as it runs", size.was),
-				"not yet: a running router cannot change it from %d to %d", size.was, size.is)
+		if table.live > table.max {
+			r.fail("flows."+table.key, "write more, or wait until flows have ended", "%d flows are live, more than %d", table.live, table.max)
 		}
 	}
 	return r.errors(file)

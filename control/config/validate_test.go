@@ -178,7 +178,9 @@ func TestHostFaults(t *testing.T) {
 	vip := func(endpoint, lines string) string { return legs + "vips:\n  - vip: " + endpoint + "\n" + lines }
 	with := func(change func(*Facts)) Facts { f := lab(); change(&f); return f }
 	listening := with(func(f *Facts) {
-		f.Listeners = []Listener{{mustAddrPort("[::]:22"), loader.TCP}, {mustAddrPort("127.0.0.1:25"), loader.TCP}}
+		f.Listeners = func() ([]Listener, error) {
+			return []Listener{{mustAddrPort("[::]:22"), loader.TCP}, {mustAddrPort("127.0.0.1:25"), loader.TCP}}, nil
+		}
 	})
 	tests := []struct {
 		name, file string
@@ -198,7 +200,7 @@ func TestHostFaults(t *testing.T) {
 		{"bond port", legs, with(func(f *Facts) {
 			f.Interfaces[1].Master = "bond0"
 			f.Interfaces = append(f.Interfaces, Interface{Name: "bond0", Kind: "bond"})
-		}), "eth0 is a port of the bond bond0, which takes its packets\n       write interface: bond0; its modes are tc and generic"},
+		}), "eth0 is a port of the bond bond0, which takes its packets\n       write interface: bond0; mode: auto takes what its kind of bond can do"},
 		{"bridge port", legs, with(func(f *Facts) {
 			f.Interfaces[2].Master = "br0"
 			f.Interfaces = append(f.Interfaces, Interface{Name: "br0", Kind: "bridge"})
@@ -231,7 +233,7 @@ func TestHostFaults(t *testing.T) {
 		{"floating elsewhere", legs + "floating: [{address: 192.168.26.2/24, leg: lan}]\n", lab(), "192.168.26.2 is on eth0 already"},
 		{"floating is there", legs + "floating: [{address: 10.0.0.1/24, leg: lan}]\n", lab(), ""},
 		{"own address", vip("192.168.26.2:80", ""), listening, ""},
-		{"own address, listened on", vip("192.168.26.2:22", ""), listening, "192.168.26.2 is this router's own address (eth0), and something listens on port 22\n       take another address, or add `shares_own_address: true`"},
+		{"own address, listened on", vip("192.168.26.2:22", ""), listening, "192.168.26.2 is this router's own address (eth0), and something listens on port 22\n       take another address, or add `shares_own_address: true` (lbctl: --shares-own-address)"},
 		{"own address, other socket", vip("192.168.26.2:25", ""), listening, ""},
 		{"own address, other protocol", vip("192.168.26.2:22/udp", ""), listening, ""},
 		{"own address, shared", vip("192.168.26.2:22", "    shares_own_address: true\n"), listening, ""},
@@ -266,10 +268,10 @@ func TestChangeOfFlows(t *testing.T) {
 		}
 		return c
 	}
-	was, is := parse(legs), parse(legs+"flows:\n  max_ipv4: 2000\n")
-	if err := ValidateChange("f", was, parse("version: 1\n"+legs)); err != nil {
+	small := parse(legs + "flows:\n  max_ipv4: 2000\n")
+	if err := ValidateFlows("f", small, 2000, 2001); err != nil {
 		t.Error(err)
 	}
-	oneFault(t, func() error { return ValidateChange("f", was, is) },
-		"5:13   flows.max_ipv4: not yet: a running router cannot change it from 1048576 to 2000\n       write 1048576, as it runs")
+	oneFault(t, func() error { return ValidateFlows("f", small, 2001, 0) },
+		"5:13   flows.max_ipv4: 2001 flows are live, more than 2000\n       write more, or wait until flows have ended")
 }

@@ -32,7 +32,7 @@ func well() Facts {
 		Reasons: map[string]uint64{"forward_in": 7},
 		Pair: api.Pair{
 			Paired: true, Own: api.PairRouter{Name: "lb1"}, Peer: api.PairRouter{Name: "lb2"}, InSync: api.InSync{Yes: true},
-			Heartbeats: []api.Heartbeat{{Leg: "hb", Up: true}},
+			Heartbeats: []api.Heartbeat{{Leg: "hb", Up: true}}, Adverts: api.Adverts{Interval: 0.1},
 		},
 	}
 }
@@ -59,6 +59,8 @@ func TestFindings(t *testing.T) {
 		{"a leg that is down", func(f *Facts) { f.Legs[0].Up = false }, "fault leg_down leg wan (eth0): it is down, or has no carrier -> ip link set eth0 up"},
 		{"a driver without XDP", func(f *Facts) { f.Legs[0].Mode, f.Legs[0].Reason = loader.TC, "the driver refuses XDP" },
 			"warning mode leg wan (eth0): mode tc, not native: the driver refuses XDP -> a driver"},
+		{"a bond", func(f *Facts) { f.Legs[0].Reason = "a bond: what comes in by its ports goes by TC" },
+			"note mode leg wan (eth0): mode native, but a bond: what comes in"},
 		{"TC by configuration", func(f *Facts) {
 			f.Legs[0].Wanted, f.Legs[0].Mode, f.Legs[0].Reason = loader.TC, loader.TC, "the configuration says so"
 		}, "note mode leg wan (eth0): mode tc, not native: the configuration says so"},
@@ -78,6 +80,17 @@ func TestFindings(t *testing.T) {
 		{"no IPv6 forwarding", func(f *Facts) { f.IPv6Forwarding = false }, "warning ipv6_forwarding net.ipv6.conf.all.forwarding: it is 0"},
 		{"no IPv6 at all", func(f *Facts) { f.IPv6, f.IPv6Forwarding = false, false }, ""},
 		{"clients beside the reals", func(f *Facts) { f.Reasons["drop_needs_full_nat"] = 12 }, "warning needs_full_nat clients on the reals' own network: 12 packets"},
+		{"clients beside the reals, where it may be", func(f *Facts) {
+			f.Reasons["drop_needs_full_nat"] = 12
+			f.Shared = []Shared{
+				{"lan", "eth1", netip.MustParsePrefix("10.0.0.0/24"), []string{"a:1/tcp", "b:2/tcp", "c:3/tcp", "d:4/tcp", "e:5/tcp"}},
+				{"lan", "eth1", netip.MustParsePrefix("2001:db8:2::/64"), []string{"f:6/udp"}},
+			}
+		}, "warning needs_full_nat leg lan (eth1): 12 packets were dropped: the real would have answered such a client directly, past this router; " +
+			"10.0.0.0/24 has reals of vip a:1/tcp, b:2/tcp, c:3/tcp and 2 more, 2001:db8:2::/64 has reals of vip f:6/udp -> " +
+			"let these clients use a real's address, or put them on another network; then lbctl stats --zero " +
+			"(who may it be: ip neigh show dev eth1; is it: lbctl explain --from CLIENT --to a:1/tcp)"},
+		{"reals beside nobody", func(f *Facts) { f.Shared = []Shared{{Leg: "lan"}} }, ""},
 		{"a table that fills", func(f *Facts) { f.Tables[0].Flows = 800 }, "warning table_fills flow table of IPv4: 800 flows of 1000 -> raise flows.max_ipv4"},
 		{"a table that was full", func(f *Facts) { f.Reasons["flow_full"] = 3 }, "note table_was_full flow tables: 3 flows found no slot"},
 		{"a rule for a vip", func(f *Facts) {
@@ -98,11 +111,13 @@ func TestFindings(t *testing.T) {
 		{"a neighbour that does not follow", func(f *Facts) {
 			f.Pair.Transition = &api.Transition{Silent: []string{"neighbour 192.0.2.1 does not answer to 192.0.2.100"}}
 		}, "fault neighbour_silent pair: neighbour 192.0.2.1 does not answer to 192.0.2.100 -> it has"},
+		{"fast adverts", func(f *Facts) { f.Pair.Adverts = api.Adverts{Interval: 0.09, Sent: 1000, Late: 2} },
+			"warning pair_fast_adverts pair: adverts are 90 ms apart: an active router that is busy for three of them loses the service (2 of 1000 were late) -> write `pair.advert: 100ms` or more"},
 		{"another VRID", func(f *Facts) { f.Pair.OtherVRIDs = []api.OtherVRID{{VRID: 51, Interface: "eth0", From: "192.0.2.7"}} },
 			"note other_vrid eth0: 192.0.2.7 uses VRID 51 there"},
 		{"a foreign peer", func(f *Facts) {
 			f.Pair.Foreign, f.Pair.InSync.Yes, f.NotInSync, f.Pair.Heartbeats = true, false, time.Hour, nil
-		}, ""},
+		}, "note pair_foreign pair: lb2 is no Tarpon (peer: vrrp): when the service moves, its connections break; changes"},
 		{"no JIT", func(f *Facts) { f.Kernel.JIT = false }, "warning no_jit kernel 6.12.1: BPF programs are interpreted"},
 		{"run times", func(f *Facts) { f.Kernel.Stats = true }, "warning bpf_stats kernel 6.12.1: every program's run time"},
 		{"6.1", func(f *Facts) { f.Kernel = Kernel{Release: "6.1.0-50", Major: 6, Minor: 1, JIT: true} }, "note no_tcx kernel 6.1.0-50: before 6.6"},

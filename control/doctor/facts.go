@@ -22,6 +22,7 @@ type Facts struct {
 	Duplicates           []Duplicate
 	Tables               []Table
 	Backends             []Backend
+	Shared               []Shared
 	// Pair as this router sees it, and for how long it has not been in sync.
 	Pair      api.Pair
 	NotInSync time.Duration
@@ -54,7 +55,7 @@ type Leg struct {
 	MTU             int
 	Attached        bool
 	Wanted, Mode    loader.Mode
-	Reason          string // why the mode is not native
+	Reason          string // why the mode is not native, or not for all packets
 	Offloads        []string
 	Others          []Owner
 }
@@ -80,6 +81,14 @@ type Duplicate struct {
 	Address        netip.Addr
 	Leg, Interface string
 	MAC            string
+}
+
+// Shared is a network of a leg that has reals of these vips: of its other machines
+// none can be balanced to them.
+type Shared struct {
+	Leg, Interface string
+	Network        netip.Prefix
+	Vips           []string
 }
 
 // A Table is a family's flow table.

@@ -65,6 +65,9 @@ func duplicates(f Facts) (list []api.Finding) {
 // longNotInSync is how long the two may be apart without being told.
 const longNotInSync = time.Minute
 
+// fastAdverts and slower ones are kept up under any load that a router is to bear.
+const fastAdverts = 100 * time.Millisecond
+
 // pair finds what keeps one router from standing in for the other.
 func pair(f Facts) (list []api.Finding) {
 	p := f.Pair
@@ -74,6 +77,10 @@ func pair(f Facts) (list []api.Finding) {
 	linked := slices.ContainsFunc(p.Heartbeats, func(h api.Heartbeat) bool { return h.Up })
 	switch {
 	case p.Foreign:
+		list = append(list, api.Finding{
+			Severity: api.SeverityNote, Kind: "pair_foreign", Where: "pair",
+			What: p.Peer.Name + " is no Tarpon (peer: vrrp): when the service moves, its connections break; changes must be made on both",
+		})
 	case !linked:
 		list = append(list, api.Finding{
 			Severity: api.SeverityWarning, Kind: "pair_no_link", Where: "pair", What: "there is no connection to " + p.Peer.Name,
@@ -99,6 +106,14 @@ func pair(f Facts) (list []api.Finding) {
 				Remedy: "it has an old MAC for the address: see its ARP table for a permanent entry",
 			})
 		}
+	}
+	if a := p.Adverts; a.Interval > 0 && a.Interval < fastAdverts.Seconds() {
+		list = append(list, api.Finding{
+			Severity: api.SeverityWarning, Kind: "pair_fast_adverts", Where: "pair",
+			What: fmt.Sprintf("adverts are %g ms apart: an active router that is busy for three of them loses the service (%d of %d were late)",
+				1000*a.Interval, a.Late, a.Sent),
+			Remedy: "write `pair.advert: 100ms` or more",
+		})
 	}
 	for _, o := range p.OtherVRIDs {
 		list = append(list, api.Finding{
@@ -130,6 +145,8 @@ func legs(f Facts) (list []api.Finding) {
 			if l.Mode == loader.Generic {
 				finding.Severity, finding.Remedy = api.SeverityWarning, "write `mode: auto`: TC is no slower, and needs no copies"
 			}
+		case l.Reason != "":
+			finding.Severity, finding.Kind, finding.What = api.SeverityNote, "mode", "mode native, but "+l.Reason
 		default:
 			continue
 		}
@@ -214,11 +231,32 @@ func fullNAT(f Facts) []api.Finding {
 	if packets == 0 {
 		return nil
 	}
-	return []api.Finding{{
+	finding := api.Finding{
 		Severity: api.SeverityWarning, Kind: "needs_full_nat", Where: "clients on the reals' own network",
 		What:   fmt.Sprintf("%d packets were dropped: the real would have answered such a client directly, past this router", packets),
-		Remedy: "let these clients use a real's address, or put them on another network (who: lbctl explain --from CLIENT --to VIP); then lbctl stats --zero",
-	}}
+		Remedy: "let these clients use a real's address, or put them on another network; then lbctl stats --zero",
+	}
+	var where, from, who []string
+	for _, s := range f.Shared { // which of them it was, nobody counts
+		where = append(where, at(s.Leg, s.Interface))
+		from = append(from, fmt.Sprintf("%s has reals of vip %s", s.Network, fewOf(s.Vips)))
+		who = append(who, "ip neigh show dev "+s.Interface)
+	}
+	if len(where) > 0 {
+		finding.Where = strings.Join(slices.Compact(where), ", ")
+		finding.What += "; " + strings.Join(from, ", ")
+		finding.Remedy += fmt.Sprintf(" (who may it be: %s; is it: lbctl explain --from CLIENT --to %s)", strings.Join(slices.Compact(who), "; "), f.Shared[0].Vips[0])
+	}
+	return []api.Finding{finding}
+}
+
+// fewOf names what fits a line of a list that is not empty.
+func fewOf(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 func tables(f Facts) (list []api.Finding) {

@@ -34,8 +34,9 @@ const (
 
 	AddressAdded   Kind = "address_added"
 	AddressRemoved Kind = "address_removed"
-	AddressLost    Kind = "address_lost" // somebody else removed it
-	SysctlSet      Kind = "sysctl_set"   // at a start, or after somebody else did
+	AddressLost    Kind = "address_lost"    // somebody else removed it
+	AddressForeign Kind = "address_foreign" // wanted, and not made by us
+	SysctlSet      Kind = "sysctl_set"      // at a start, or after somebody else did
 	OffloadsOff    Kind = "offloads_off"
 	OffloadsStay   Kind = "offloads_stay" // the driver refuses
 	OffloadOn      Kind = "offload_on"    // restored
@@ -56,11 +57,13 @@ const (
 	PairTrack        Kind = "track"
 	PairSync         Kind = "in_sync" // or no longer
 	SplitBrain       Kind = "split_brain"
-	NeighbourSilent  Kind = "neighbour_silent" // does not answer to an address that moved
+	SplitMended      Kind = "split_brain_mended" // what it came to
+	NeighbourSilent  Kind = "neighbour_silent"   // does not answer to an address that moved
 	NeighbourFollows Kind = "neighbour_follows"
 	AddressConflict  Kind = "address_conflict"
 	Link             Kind = "link" // to the other router
 	LinkStranger     Kind = "link_stranger"
+	LinkRefused      Kind = "link_refused" // the other router speaks another protocol
 	HookEnded        Kind = "hook_ended"
 	HookFailed       Kind = "hook_failed"
 

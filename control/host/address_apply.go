@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ type Addresses struct {
 // made and that are wanted no longer. An address that was there before stays
 // as it is, whatever its prefix; one on an interface that does not exist is left
 // out. Each is recorded before it is made. It goes on after an error and returns
-// them joined.
+// them joined. What was added is ready for packets when it returns.
 func (h *Host) SetAddresses(want []Address) (Addresses, error) {
 	h.apply.Lock()
 	defer h.apply.Unlock()
@@ -63,6 +64,7 @@ func (h *Host) SetAddresses(want []Address) (Addresses, error) {
 	errs = append(errs, h.made.dropAddresses(gone...))
 	added, err := h.addAddresses(plan.add, index)
 	result.Added = added
+	h.awaitReady(added)
 	errs = append(errs, err, h.forgetAddresses(want, index))
 	return result, errors.Join(errs...)
 }
@@ -108,6 +110,27 @@ func (h *Host) addAddress(a plannedAddress, index int) error {
 		return fmt.Errorf("add address %s: %w%s", a, err, remedy)
 	}
 	return nil
+}
+
+// readyTime is more than an address takes to be ready, if it ever is.
+const readyTime = 300 * time.Millisecond
+
+// awaitReady waits until the kernel hears what is sent to the addresses. One of IPv6 it has
+// at once, and asks neighbours as it; but its route and its multicast group come by a
+// work queue, also without duplicate address detection. What a neighbour answers
+// before is lost, and it is asked again after a second.
+func (h *Host) awaitReady(list []Address) {
+	deadline := time.Now().Add(readyTime)
+	for _, a := range list {
+		for a.Prefix.Addr().Is6() && !h.isReady(a) && time.Now().Before(deadline) {
+			time.Sleep(200 * time.Microsecond)
+		}
+	}
+}
+
+func (h *Host) isReady(a Address) bool {
+	routes, err := h.netlink.RouteGetWithOptions(a.Prefix.Addr().AsSlice(), &netlink.RouteGetOptions{Oif: a.Interface})
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // removeAddress removes an address of ours.

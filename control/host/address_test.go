@@ -49,6 +49,8 @@ func TestPlanAddresses(t *testing.T) {
 		{"from one leg to another", []Address{on("wan", "10.0.0.254/24")}, []haveAddress{{2, prefix("10.0.0.254/24"), 0}},
 			addressPlan{remove: []Address{on("lan", "10.0.0.254/24")}, add: []plannedAddress{{on("wan", "10.0.0.254/24"), 0, false}}}},
 		{"another's is used", []Address{on("wan", "192.0.2.1/32")}, nil, addressPlan{foreign: []Address{on("wan", "192.0.2.1/32")}}},
+		{"another's is used as a floating one", []Address{on("wan", "192.0.2.1/24"), on("wan", "2001:db8::1/64")}, nil,
+			addressPlan{foreign: []Address{on("wan", "192.0.2.1/24"), on("wan", "2001:db8::1/64")}}},
 		{"an interface that is not there", []Address{on("dmz", "192.0.2.100/32")}, nil, addressPlan{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

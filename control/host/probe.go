@@ -19,52 +19,75 @@ type probing struct {
 	answer   func(frame []byte) (netip.Addr, MAC, bool)
 }
 
+var probings = [families]probing{
+	ipv4: {unix.ETH_P_ARP, nil, arpProbe, arpAnswer},
+	ipv6: {unix.ETH_P_IPV6, onlyAdvertisements, solicitation, advertisement},
+}
+
 // Probe asks once on an interface who has these addresses, as before an address is
 // taken (RFC 5227 section 2.1.1, RFC 4862 section 5.4), and returns the MACs of the
 // machines that answer in time. Nobody's cache is changed by it.
 func Probe(device Interface, addresses []netip.Addr, wait time.Duration) (map[netip.Addr]MAC, error) {
-	wanted := [families][]netip.Addr{}
-	for _, a := range addresses {
-		wanted[familyOf(a)] = append(wanted[familyOf(a)], a)
+	question, err := Ask(device, addresses)
+	if err != nil {
+		return nil, err
 	}
-	found := map[netip.Addr]MAC{}
-	for f, p := range [families]probing{
-		ipv4: {unix.ETH_P_ARP, nil, arpProbe, arpAnswer},
-		ipv6: {unix.ETH_P_IPV6, onlyAdvertisements, solicitation, advertisement},
-	} {
-		if len(wanted[f]) == 0 {
-			continue
-		}
-		if err := p.ask(device, wanted[f], wait, found); err != nil {
-			return found, fmt.Errorf("probe on %s: %w", device.Name, err)
-		}
-	}
-	return found, nil
+	return question.Answers(wait)
 }
 
-func (p probing) ask(device Interface, addresses []netip.Addr, wait time.Duration, found map[netip.Addr]MAC) error {
-	socket, err := openRaw(device.Index, p.protocol, p.filter)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(socket)
-	wanted := map[netip.Addr]bool{}
+// A Question is a Probe that was sent.
+type Question struct {
+	device Interface
+	asked  map[netip.Addr]bool
+	ears   [families]int // sockets; -1: none
+}
+
+// Ask sends a Probe's frames and returns at once. The caller reads the Answers.
+func Ask(device Interface, addresses []netip.Addr) (*Question, error) {
+	q := &Question{device: device, asked: map[netip.Addr]bool{}, ears: [families]int{-1, -1}}
 	for _, a := range addresses {
-		wanted[a] = true
-		if _, err := unix.Write(socket, p.question(device.MAC, a)); err != nil {
+		q.asked[a] = true
+		if err := q.ask(a); err != nil {
+			q.close()
+			return nil, fmt.Errorf("probe on %s: %w", device.Name, err)
+		}
+	}
+	return q, nil
+}
+
+func (q *Question) ask(address netip.Addr) (err error) {
+	f := familyOf(address)
+	if q.ears[f] < 0 {
+		if q.ears[f], err = openRaw(q.device.Index, probings[f].protocol, probings[f].filter); err != nil {
 			return err
 		}
 	}
+	_, err = unix.Write(q.ears[f], probings[f].question(q.device.MAC, address))
+	return err
+}
+
+// Answers are those that come in time. They can be read once.
+func (q *Question) Answers(wait time.Duration) (map[netip.Addr]MAC, error) {
+	defer q.close()
+	found := map[netip.Addr]MAC{}
 	for deadline := time.Now().Add(wait); ; {
-		frame, err := receive(socket, deadline)
+		f, frame, err := q.receive(deadline)
 		if errors.Is(err, unix.ETIMEDOUT) {
-			return nil
+			return found, nil
 		}
 		if err != nil {
-			return err
+			return found, fmt.Errorf("probe on %s: %w", q.device.Name, err)
 		}
-		if a, mac, ok := p.answer(frame); ok && wanted[a] && mac != device.MAC {
+		if a, mac, ok := probings[f].answer(frame); ok && q.asked[a] && mac != q.device.MAC {
 			found[a] = mac
+		}
+	}
+}
+
+func (q *Question) close() {
+	for _, socket := range q.ears {
+		if socket >= 0 {
+			unix.Close(socket)
 		}
 	}
 }
@@ -91,28 +114,32 @@ func openRaw(index int, protocol uint16, filter []unix.SockFilter) (int, error) 
 	return socket, nil
 }
 
-// receive is the next frame; ETIMEDOUT: none came until the deadline.
-func receive(socket int, deadline time.Time) ([]byte, error) {
+// receive is the next frame, of either family; ETIMEDOUT: none came until the deadline.
+func (q *Question) receive(deadline time.Time) (family, []byte, error) {
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
-			return nil, unix.ETIMEDOUT
+			return 0, nil, unix.ETIMEDOUT
 		}
-		poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}}
-		ready, err := unix.Poll(poll, int(left/time.Millisecond)+1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return nil, err
+		var poll [families]unix.PollFd // a negative one is passed over
+		for f, socket := range q.ears {
+			poll[f] = unix.PollFd{Fd: int32(socket), Events: unix.POLLIN}
 		}
-		if ready <= 0 {
-			continue
+		if _, err := unix.Poll(poll[:], int(left/time.Millisecond)+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return 0, nil, err
 		}
-		frame := make([]byte, 256)
-		n, _, err := unix.Recvfrom(socket, frame, unix.MSG_DONTWAIT)
-		if err == nil {
-			return frame[:n], nil
-		}
-		if !errors.Is(err, unix.EAGAIN) {
-			return nil, err
+		for f := range poll {
+			if poll[f].Revents == 0 {
+				continue
+			}
+			frame := make([]byte, 256)
+			n, _, err := unix.Recvfrom(q.ears[f], frame, unix.MSG_DONTWAIT)
+			if err == nil {
+				return family(f), frame[:n], nil
+			}
+			if !errors.Is(err, unix.EAGAIN) {
+				return 0, nil, err
+			}
 		}
 	}
 }

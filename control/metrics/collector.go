@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,18 +162,33 @@ func (s sample) reasons(hook string, counts []api.Count) {
 	}
 }
 
+// pairName is the same on both routers; of a foreign peer nobody hears, and what is said
+// of a pair as a whole (that none is active) cannot be said: it has no name.
+func pairName(p api.Pair) string {
+	if p.Foreign {
+		return ""
+	}
+	names := []string{p.Own.Name, p.Peer.Name}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
 // pair has nothing of a router alone, and of a foreign peer only the election.
 func (s sample) pair(p api.Pair) {
 	if !p.Paired {
 		return
 	}
-	s.is(pairActive, p.Own.Role == "active")
+	s.is(pairActive, p.Own.Role == "active", pairName(p))
 	s.set(pairPriority, float64(p.Own.Priority))
 	s.count(pairRoles, p.Adverts.Transitions)
+	s.count(pairSent, p.Adverts.Sent)
+	s.count(pairHeard, p.Adverts.Received)
 	s.count(pairLate, p.Adverts.Late)
 	if p.Foreign {
 		return
 	}
+	s.is(pairConflict, p.Agreement.State == "conflict")
+	s.set(pairDiffer, float64(len(p.HealthDifferences)))
 	s.is(pairInSync, p.InSync.Yes)
 	s.set(pairLag, p.InSync.Lag)
 	for _, h := range p.Heartbeats {

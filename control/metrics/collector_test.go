@@ -58,9 +58,11 @@ func shop() *router {
 			Zero: &api.Zero{XDP: []api.Count{{Name: "flow_hit", Packets: 60}}, Devices: []api.Device{{Interface: "eth0", RxDropped: 2}}},
 		},
 		pair: api.Pair{
-			Paired: true, Own: api.PairRouter{Role: "active", Priority: 120}, InSync: api.InSync{Yes: true, Lag: 0.25},
-			Adverts:    api.Adverts{Late: 2, Transitions: 3},
-			Heartbeats: []api.Heartbeat{{Leg: "hb", Peer: "172.31.0.2", Up: true}, {Leg: "hb", Peer: "fe80::2"}},
+			Paired: true, Own: api.PairRouter{Name: "lb2", Role: "active", Priority: 120}, Peer: api.PairRouter{Name: "lb1"}, InSync: api.InSync{Yes: true, Lag: 0.25},
+			Adverts:           api.Adverts{Sent: 50, Received: 40, Late: 2, Transitions: 3},
+			Agreement:         api.Agreement{State: "conflict"},
+			HealthDifferences: []api.HealthDifference{{Real: "10.0.0.11:80"}},
+			Heartbeats:        []api.Heartbeat{{Leg: "hb", Peer: "172.31.0.2", Up: true}, {Leg: "hb", Peer: "fe80::2"}},
 		},
 	}
 }
@@ -116,12 +118,24 @@ tarpon_packets_total{hook="tc",reason="forward_in"} 1
 tarpon_packets_total{hook="tc",reason="to_tc"} 0
 tarpon_packets_total{hook="xdp",reason="forward_in"} 70
 tarpon_packets_total{hook="xdp",reason="to_tc"} 1
-# HELP tarpon_pair_active 1 if this router of a pair has the addresses. A router alone has no metrics of a pair.
+# HELP tarpon_pair_active 1 if this router of a pair has the addresses; pair: both names, empty with a foreign peer. A router alone has no metrics of a pair.
 # TYPE tarpon_pair_active gauge
-tarpon_pair_active 1
+tarpon_pair_active{pair="lb1, lb2"} 1
 # HELP tarpon_pair_adverts_late_total Adverts sent more than half an interval late.
 # TYPE tarpon_pair_adverts_late_total counter
 tarpon_pair_adverts_late_total 2
+# HELP tarpon_pair_adverts_received_total Adverts of the other router.
+# TYPE tarpon_pair_adverts_received_total counter
+tarpon_pair_adverts_received_total 40
+# HELP tarpon_pair_adverts_sent_total Adverts sent: only an active router does.
+# TYPE tarpon_pair_adverts_sent_total counter
+tarpon_pair_adverts_sent_total 50
+# HELP tarpon_pair_check_differences Reals that one router of a pair finds up and the other one down.
+# TYPE tarpon_pair_check_differences gauge
+tarpon_pair_check_differences 1
+# HELP tarpon_pair_conflict 1 if the two routers run different configurations, and somebody has to decide.
+# TYPE tarpon_pair_conflict gauge
+tarpon_pair_conflict 1
 # HELP tarpon_pair_in_sync 1 if both routers of a pair have the same flows and the same configuration.
 # TYPE tarpon_pair_in_sync gauge
 tarpon_pair_in_sync 1
@@ -222,7 +236,7 @@ func TestNamesAreWellMade(t *testing.T) {
 // Labels have values from the configuration and from the program: no client, no error
 // and nothing else that grows. Series grow with reals, by 9 each.
 func TestCardinality(t *testing.T) {
-	bounded := []string{"configured", "direction", "family", "goversion", "hook", "interface", "leg", "mode", "name",
+	bounded := []string{"configured", "direction", "family", "goversion", "hook", "interface", "leg", "mode", "name", "pair",
 		"real", "reason", "role", "scheduler", "state", "version", "vip"}
 	for _, f := range families {
 		for _, label := range f.labels {
@@ -257,7 +271,7 @@ func names() (list []string) {
 // Nothing is said of a pair that there is not, and of a foreign peer what is known.
 func TestScrapeWithoutAPeer(t *testing.T) {
 	r := shop()
-	for pair, want := range map[*api.Pair]int{{}: 0, {Paired: true, Foreign: true}: 4} {
+	for pair, want := range map[*api.Pair]int{{}: 0, {Paired: true, Foreign: true}: 6} {
 		r.pair = *pair
 		_, text := get(t, r)
 		if got := strings.Count(text, "\ntarpon_pair_"); got != want {

@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -24,7 +25,10 @@ type Facts struct {
 	Hold     bool        `json:"hold,omitempty"`
 	Behind   string      `json:"behind,omitempty"` // what is missing to be in sync
 	Strays   string      `json:"strays,omitempty"` // who still sends to a standby
+	MACs     string      `json:"macs,omitempty"`   // of its data legs, with spaces between
 	Revision revision.ID `json:"revision"`
+	// Split is how long both were active, until that is mended; 0: they were not.
+	Split time.Duration `json:"split,omitempty"`
 	// Advert is the priority of the advert that went out with it, nil: none did.
 	Advert   *uint8        `json:"advert,omitempty"`
 	Interval time.Duration `json:"interval"`
@@ -59,9 +63,12 @@ func (p *Pair) tellFault(f Facts) {
 }
 
 func (p *Pair) ownFacts() Facts {
-	f := Facts{Role: roleStandby, Strays: p.strays.text, Hold: p.Controller.Held(), Interval: p.conf.Advert}
+	f := Facts{Role: roleStandby, Strays: p.strays.text, MACs: p.ownMACs(), Hold: p.Controller.Held(), Interval: max(p.conf.Advert, p.pausing)}
 	if p.active {
 		f.Role = roleActive
+	}
+	if p.split != nil {
+		f.Split = p.split.lasted
 	}
 	if p.replica != nil {
 		f.Behind = behind(p.status.Load())
@@ -76,7 +83,7 @@ func (p *Pair) ownFacts() Facts {
 func (p *Pair) vrrpFacts() vrrp.Facts {
 	priority, fault := p.judge()
 	f := vrrp.Facts{
-		Priority: priority, Fault: fault, Hold: p.Controller.Held(),
+		Priority: priority, Fault: fault, Cut: p.cut(), Hold: p.Controller.Held(),
 		CarrierSince: p.carriers(vrrp.Now()), Deaf: p.deaf(),
 	}
 	if p.link != nil {
@@ -90,18 +97,24 @@ func (p *Pair) vrrpFacts() vrrp.Facts {
 
 // judge is this router's effective priority, and its fault.
 func (p *Pair) judge() (uint8, string) {
-	left, fault := p.side.Own.Priority, p.services.Fault()
+	left := p.side.Own.Priority
 	for i, track := range p.side.Tracks {
-		why := p.fails(i, track)
-		switch {
-		case why == "":
-		case track.Weight > 0:
+		if p.fails(i, track) != "" {
 			left -= track.Weight
-		case fault == "":
-			fault = why
 		}
 	}
-	return uint8(max(left, 1)), fault
+	return uint8(max(left, 1)), cmp.Or(p.services.Fault(), p.cut())
+}
+
+// cut is the first track without a weight that fails: what this router does not hear may
+// be its own doing. A service that failed says nothing of that.
+func (p *Pair) cut() string {
+	for i, track := range p.side.Tracks {
+		if why := p.fails(i, track); why != "" && track.Weight == 0 {
+			return why
+		}
+	}
+	return ""
 }
 
 // fails says why a track does; empty: it does not.
@@ -130,7 +143,8 @@ func (p *Pair) watchTracks() {
 		switch track.Kind {
 		case config.TrackGateway:
 			judged.Timeout = track.Interval
-			checks[i] = healthcheck.Check{Probe: healthcheck.Ping{Address: track.Gateway}, Config: judged, Start: start, Now: true}
+			ping := healthcheck.Ping{Address: track.Gateway, Interface: p.side.Interface(track.Leg)}
+			checks[i] = healthcheck.Check{Probe: ping, Config: judged, Start: start, Now: true}
 		case config.TrackScript:
 			checks[i] = healthcheck.Check{
 				Probe:  healthcheck.Exec{Argv: healthcheck.Argv([]string{track.Script}), Address: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)},
@@ -175,6 +189,11 @@ func (p *Pair) takeFacts(body []byte) {
 	p.post(func() {
 		changed := f != p.peer
 		p.tellStrays(p.peer, f)
+		var active time.Duration
+		if s := p.speaker.Snapshot(); s.Role == vrrp.Active {
+			active = vrrp.Now() - s.Since
+		}
+		p.hearOfSplit(p.peer, f, active)
 		p.peer, p.peerAt = f, time.Now()
 		if changed {
 			p.review()
@@ -197,16 +216,20 @@ func (p *Pair) tellFacts() {
 		case <-p.ctx.Done():
 			return
 		}
-		p.sayFacts(advert)
+		p.sayFacts(advert, nil)
 	}
 }
 
-func (p *Pair) sayFacts(advert *uint8) {
+// sayFacts keeps the order in which facts were made. Sent is closed when the line has
+// taken them; nil: nobody waits.
+func (p *Pair) sayFacts(advert *uint8, sent chan struct{}) {
+	p.saying.Lock()
+	defer p.saying.Unlock()
 	f := p.toldFacts.Load()
 	if f == nil {
 		return
 	}
 	told := *f
 	told.Advert = advert
-	p.send(link.Facts, told)
+	p.tell(link.Facts, told, sent)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/pair/agree"
 	"github.com/tarpon-lb/tarpon/control/pair/handover"
@@ -33,9 +34,7 @@ func (p *Pair) openLink() error {
 	for _, pin := range p.side.Peer.Keys {
 		c.Pins = append(c.Pins, link.Pin(pin))
 	}
-	for _, l := range p.side.Links {
-		c.Paths = append(c.Paths, link.Path{Name: l.Leg, Own: l.Own, Peer: l.Peer})
-	}
+	c.Paths = paths(p.side.Links)
 	if p.link, err = link.New(c); err != nil {
 		return err
 	}
@@ -47,11 +46,25 @@ func (p *Pair) openLink() error {
 	p.link.Handle(link.Facts, p.takeFacts)
 	p.link.Handle(link.Role, handled(p, func(m handover.Message) { p.handover.Receive(time.Now(), m) }))
 	p.link.Handle(link.Revisions, handled(p, p.takeRevisions))
+	p.link.Handle(link.Health, handled(p, p.takeHealth))
 	p.link.Handle(link.Operational, func(body []byte) {
 		data := append([]byte(nil), body...)
 		p.post(func() { p.Controller.TakeOperational(data) })
 	})
 	return nil
+}
+
+// paths are the heartbeat links as TCP is to know them: an address of a link alone is one
+// only with the interface it is on (RFC 4007).
+func paths(links []config.Link) []link.Path {
+	list := make([]link.Path, len(links))
+	for i, l := range links {
+		list[i] = link.Path{Name: l.Leg, Own: l.Own, Peer: l.Peer}
+		if l.Own.Is6() && l.Own.IsLinkLocalUnicast() {
+			list[i].Own, list[i].Peer = l.Own.WithZone(l.Interface), l.Peer.WithZone(l.Interface)
+		}
+	}
+	return list
 }
 
 // handled has a kind of messages taken in the controller's goroutine.
@@ -71,6 +84,8 @@ func (p *Pair) tellLink(e link.Event) {
 	switch e.Kind {
 	case link.Stranger:
 		p.Events.Seldom(event.LinkStranger, fmt.Sprintf("a connection was refused: %s", e))
+	case link.Refused:
+		p.Events.Seldom(event.LinkRefused, "not connected: "+e.Err.Error())
 	case link.Up, link.Down:
 		p.Events.Info(event.Link, e.String())
 	case link.Carrier:
@@ -82,13 +97,16 @@ func (p *Pair) tellLink(e link.Event) {
 // linkIs: another connection carries data, or none.
 func (p *Pair) linkIs(up bool) {
 	p.linked = up
-	p.Events.Info(event.Link, map[bool]string{true: "connected to ", false: "not connected to "}[up]+p.side.Peer.Name)
+	over := p.link.State()
 	p.Loader.HoldReplicated(!p.active && up)
-	p.call(func() { p.replica.Connected(up) })
+	p.call(func() { p.replica.Connected(over.Protocol) })
+	p.health.news, p.health.peer = true, nil
 	if up {
+		p.Events.Info(event.Link, "connected to "+p.side.Peer.Name, zap.String("version", over.Software), zap.Int("protocol", over.Protocol))
 		p.agreement.Up()
 		p.sendOperational()
 	} else {
+		p.Events.Info(event.Link, "not connected to "+p.side.Peer.Name)
 		p.agreement.Down()
 		p.handover.Down()
 	}
@@ -107,7 +125,7 @@ func (p *Pair) sendOperational() {
 		return
 	}
 	select {
-	case p.outbox <- message{link.Operational, p.Controller.Operational()}:
+	case p.outbox <- message{kind: link.Operational, body: p.Controller.Operational()}:
 	default:
 	}
 }
@@ -119,6 +137,9 @@ func (p *Pair) carry() {
 		case m := <-p.outbox:
 			if err := p.link.Send(m.kind, m.body); err != nil && m.kind != link.Facts {
 				p.Events.Seldom(event.Link, "what was to be told got lost", zap.Error(err))
+			}
+			if m.sent != nil {
+				close(m.sent)
 			}
 		case <-p.ctx.Done():
 			return

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -55,8 +56,9 @@ type Controller interface {
 	Interface(leg string) (ifindex int, carrier bool)
 	// Device is a leg's interface, to be probed on.
 	Device(leg string) (host.Interface, bool)
-	// Usable is how many reals of a vip are up.
+	// Usable is how many reals of a vip are up, Results those of all checks.
 	Usable(vip string) int
+	Results() iter.Seq[Result]
 
 	// Operational is what was decided for the time being, to be told to the other
 	// router; TakeOperational takes theirs, if it is newer.
@@ -74,6 +76,7 @@ type Options struct {
 	Version    string
 	Loader     *loader.Loader
 	Events     *event.Log
+	Hooks      *program.Hooks // the caller closes them: they outlive a Pair that begins anew
 	// Post has a function run in the controller's goroutine, soon. It waits for its turn,
 	// or until the context ends.
 	Post func(context.Context, func())
@@ -89,7 +92,6 @@ type Pair struct {
 	announcer *announce.Announcer
 	agreement *agree.Agreement
 	handover  *handover.Handover
-	hooks     *program.Hooks
 	services  *service.Services
 	tracks    *healthcheck.Set[int]
 	link      *link.Link       // nil with a foreign peer
@@ -100,22 +102,32 @@ type Pair struct {
 	told      uint64 // Snapshot.Announces that were heeded
 	probing   bool
 	strays    strays
+	split     *split         // nil: there is none
+	alike     replica.Counts // when the flows of both were last the same
 	fencing   bool
 	heard     bool                    // the peer, since our boot
-	tried     time.Time               // the last handover that this router began
+	tried     time.Time               // the last handover that failed, or is under way
 	verifying map[string]bool         // legs whose neighbours a handover waits for; nil: it does not
 	failing   map[int]string          // gateways and scripts
 	stops     int                     // of the services, for handovers
-	stuck     time.Time               // when a service last did not stop
+	ending    bool                    // this router: a service that does not stop is killed
+	stuck     time.Time               // when a service last did not stop, or the addresses came back
 	carrier   map[string]vrrp.Instant // since when, by leg
+	macs      map[string]host.MAC     // of the legs that the announcer is on
 	facts     Facts                   // ours, as told last
 	peer      Facts                   // the other's
 	peerAt    time.Time
 	linked    bool
 	same      bool // both have one configuration
 	seen      record
+	health    struct {
+		news bool    // of ours, not told yet
+		peer *health // the other's; nil: it has not told
+	}
 
+	pausing   time.Duration         // the interval of the last advert before a restart
 	toldFacts atomic.Pointer[Facts] // for the goroutine that tells them
+	saying    sync.Mutex
 	status    atomic.Pointer[replica.Status]
 	advert    chan struct{} // one went out
 	outbox    chan message
@@ -128,6 +140,7 @@ type Pair struct {
 type message struct {
 	kind link.Kind
 	body []byte
+	sent chan struct{} // closed when it is; nil: nobody waits
 }
 
 // Open begins. The kernel is as the configuration says, but for the addresses.
@@ -138,14 +151,13 @@ func Open(o Options) (*Pair, error) {
 	}
 	p := &Pair{
 		Options: o, side: side, conf: o.Config.Pair,
-		failing: map[int]string{}, carrier: map[string]vrrp.Instant{},
+		failing: map[int]string{}, carrier: map[string]vrrp.Instant{}, macs: map[string]host.MAC{},
 		advert: make(chan struct{}, 1), outbox: make(chan message, 256), calls: make(chan func(), 64),
 	}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.status.Store(&replica.Status{Missing: []replica.Fact{replica.Linked}})
 	p.agreement = agree.New(side.Own.Name, side.Peer.Name, agreeRouter{p})
 	p.handover = handover.New(side.Peer.Name, handoverRouter{p})
-	p.hooks = program.NewHooks(p.hookEnded)
 	p.services = service.New(p.conf.Services, p.tellServices)
 	p.tracks = healthcheck.NewSet[int]()
 	p.heard = p.wasHeard()
@@ -185,7 +197,7 @@ func (p *Pair) openSpeaker(lease loader.Lease) error {
 		c.Links = append(c.Links, vrrp.Link{Interface: l.Interface, Own: l.Own, Peer: l.Peer})
 	}
 	start := vrrp.Start{Settled: lease != loader.LeaseUnset, Heard: p.heard, Facts: p.vrrpFacts()}
-	if start.Settled {
+	if start.Away = start.Settled; start.Settled {
 		start.Lease = vrrp.Instant(lease)
 	} else {
 		p.Loader.SetLease(loader.LeaseEnded)
@@ -222,6 +234,9 @@ func (p *Pair) listenOn(leg string) error {
 	ifindex, _ := p.Controller.Interface(leg)
 	if ifindex == 0 {
 		return nil
+	}
+	if device, _ := p.Controller.Device(leg); device.MAC != (host.MAC{}) {
+		p.macs[leg] = device.MAC
 	}
 	return p.announcer.Listen(announce.Leg{
 		Name: leg, Ifindex: ifindex,
@@ -298,6 +313,8 @@ func (p *Pair) tick() {
 				p.agreement.Again()
 				p.decide(true)
 				p.watchStrays(time.Now())
+				p.tellHealth()
+				p.mendSplit(time.Now())
 			}
 		})
 	}
@@ -313,7 +330,6 @@ func (p *Pair) Foreign() bool { return p.conf.Foreign }
 func (p *Pair) Close() error {
 	p.end()
 	p.handover.Abandon(errEnded)
-	p.hooks.Close()
 	p.services.Close()
 	p.announcer.Close()
 	p.tracks.Close()
@@ -373,11 +389,10 @@ func (p *Pair) giveAway(s *vrrp.Snapshot) {
 	if p.facts.Fault != "" {
 		why = "fault: " + p.facts.Fault
 	}
-	if p.conf.Foreign {
-		p.leaveForeign(why, p.facts.Fault != "", func(err error) { p.Events.Fail("give the addresses away", err) })
-		return
-	}
-	p.handover.Begin(time.Now(), why, p.facts.Fault != "", func(err error) {
+	p.handOver(why, p.facts.Fault != "", func(err error) {
+		if err == nil {
+			p.tried = time.Time{}
+		}
 		p.Events.Fail("hand over to "+p.side.Peer.Name, err)
 	})
 }
@@ -389,11 +404,15 @@ func (p *Pair) Changed() {
 	if p.active {
 		p.announce()
 	}
+	p.health.news = true
 	p.review()
 }
 
 // Review is to be called when a leg or a real's health is another than before.
-func (p *Pair) Review() { p.review() }
+func (p *Pair) Review() {
+	p.health.news = true
+	p.review()
+}
 
 // tellElection tells what the election has to say.
 func (p *Pair) tellElection(e vrrp.Event) {
@@ -406,13 +425,16 @@ func (p *Pair) tellElection(e vrrp.Event) {
 	if e.Link != "" {
 		fields = append(fields, zap.String("link", e.Link))
 	}
-	if e.Kind == vrrp.BecameActive || e.Kind == vrrp.BecameStandby {
+	switch e.Kind {
+	case vrrp.BecameActive, vrrp.BecameStandby:
 		p.Events.Info(kind, e.Message, fields...)
-	} else {
-		p.Events.Warn(kind, e.Message, fields...)
-	}
-	if e.Kind == vrrp.SplitBrain {
+	case vrrp.SplitBrain:
+		p.Events.Warn(kind, fmt.Sprintf("%s; this router has been active for %s", e.Message, e.Active.Round(time.Millisecond)), fields...)
 		p.fire("split-brain", e.Message)
+		p.noticeSplit(e.Won, e.Active, e.Message)
+		p.review()
+	default:
+		p.Events.Warn(kind, e.Message, fields...)
 	}
 }
 
@@ -420,7 +442,7 @@ func (p *Pair) tellElection(e vrrp.Event) {
 func (p *Pair) fire(what, why string) {
 	for _, h := range p.conf.Hooks {
 		if slices.Contains(h.On, what) {
-			p.hooks.Fire(program.Command{
+			p.Hooks.Fire(program.Command{
 				Argv: h.Run, Timeout: h.Timeout,
 				Env: []string{"TARPON_EVENT=" + what, "TARPON_ROUTER=" + p.side.Own.Name, "TARPON_REASON=" + why},
 			})
@@ -428,10 +450,13 @@ func (p *Pair) fire(what, why string) {
 	}
 }
 
-func (p *Pair) hookEnded(c program.Command, output string, err error) {
-	if err != nil {
-		p.Events.Warn(event.HookFailed, "a hook failed", zap.Error(err))
-		return
-	}
-	p.Events.Info(event.HookEnded, "a hook ran", zap.Strings("argv", c.Argv), zap.String("output", output))
+// NewHooks returns what runs hooks, and tells of each that has ended.
+func NewHooks(events *event.Log) *program.Hooks {
+	return program.NewHooks(func(c program.Command, output string, err error) {
+		if err != nil {
+			events.Warn(event.HookFailed, "a hook failed", zap.Error(err))
+			return
+		}
+		events.Info(event.HookEnded, "a hook ran", zap.Strings("argv", c.Argv), zap.String("output", output))
+	})
 }

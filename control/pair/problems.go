@@ -11,7 +11,7 @@ import (
 )
 
 // problems are what an operator should look at, the worst first.
-func problems(a api.Pair, kept string) []string {
+func problems(a api.Pair, kept, refused string) []string {
 	list := []string{}
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if a.Own.Role == roleActive && a.Peer.Role == roleActive && linked(a) {
@@ -27,6 +27,8 @@ func problems(a api.Pair, kept string) []string {
 	case a.Foreign:
 	case linked(a):
 		withPeer(a, say)
+	case refused != "":
+		say("not connected: %s", refused)
 	default:
 		say("no connection to %s: it has neither the flows nor the configuration of this router", a.Peer.Name)
 	}

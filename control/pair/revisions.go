@@ -1,6 +1,9 @@
 package pair
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/tarpon-lb/tarpon/control/pair/agree"
 	"github.com/tarpon-lb/tarpon/control/pair/link"
 	"github.com/tarpon-lb/tarpon/control/revision"
@@ -33,7 +36,7 @@ func (p *Pair) Confirmed(done func(error)) { p.agreement.Confirmed(done) }
 func (p *Pair) Agreement() *agree.Agreement { return p.agreement }
 
 func (p *Pair) takeRevisions(m agree.Message) {
-	p.agreement.Receive(m)
+	p.agreement.Receive(m.Arrived(time.Now()))
 	p.agreed()
 	p.review()
 }
@@ -46,10 +49,18 @@ func (r agreeRouter) Revisions() []revision.Revision  { return r.Controller.Revi
 func (r agreeRouter) File(number int) ([]byte, error) { return r.Controller.File(number) }
 func (r agreeRouter) Edited() bool                    { return r.Controller.Edited() }
 func (r agreeRouter) Active() bool                    { return r.active }
-func (r agreeRouter) Check(file []byte) error         { return r.Controller.Check(file) }
 func (r agreeRouter) Confirm() error                  { return r.Controller.Confirmed() }
-func (r agreeRouter) Send(m agree.Message)            { r.send(link.Revisions, m) }
+func (r agreeRouter) Send(m agree.Message)            { r.send(link.Revisions, m.Leaving(time.Now())) }
 func (r agreeRouter) Tell(what string, err error)     { r.Events.Fail(what, err) }
+
+// Check names this router's version where it may be the reason.
+func (r agreeRouter) Check(file []byte) error {
+	err := r.Controller.Check(file)
+	if err != nil && r.link.State().Software != r.Version {
+		return fmt.Errorf("%w (it runs Tarpon %s)", err, r.Version)
+	}
+	return err
+}
 
 func (r agreeRouter) Commit(v revision.Revision, file []byte) error {
 	return r.Controller.Commit(v, file)

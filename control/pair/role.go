@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/event"
@@ -75,9 +76,6 @@ func (p *Pair) takeAnnounced(e announce.Event) {
 	switch e.Kind {
 	case announce.Unanswered:
 		p.Events.Warn(event.NeighbourSilent, e.String(), zap.String("leg", e.Leg))
-		if p.verifying != nil && e.Alive {
-			p.took(fmt.Errorf("%s", e))
-		}
 	case announce.Answered:
 		p.Events.Info(event.NeighbourFollows, e.String(), zap.String("leg", e.Leg))
 	case announce.Verified:
@@ -86,10 +84,29 @@ func (p *Pair) takeAnnounced(e announce.Event) {
 			p.took(nil)
 		}
 	case announce.Conflict:
+		if p.isPeer(e.MAC) {
+			return
+		}
 		p.Events.Warn(event.AddressConflict, e.String(), zap.String("leg", e.Leg))
 	case announce.Failed:
 		p.Events.Seldom(event.Failed, e.String())
 	}
+}
+
+// isPeer: what the other router says of an address is no news while it is connected: that
+// both are active would be known. A split brain is, and its MAC then.
+func (p *Pair) isPeer(mac host.MAC) bool {
+	return p.linked && slices.Contains(strings.Fields(p.peer.MACs), mac.String())
+}
+
+// ownMACs are those of the data legs, in order.
+func (p *Pair) ownMACs() string {
+	var list []string
+	for _, mac := range p.macs {
+		list = append(list, mac.String())
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
 }
 
 // probe asks who has the addresses, before the first takeover.

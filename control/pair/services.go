@@ -12,7 +12,7 @@ import (
 // stopServices ends them before the addresses go. Then is called once, with the reason
 // if they do not end; see Services.Rest. They run again if they are to be started.
 func (p *Pair) stopServices(hard bool, then func(error)) {
-	p.services.Rest(hard, func(err error) {
+	p.services.Rest(hard || p.ending, func(err error) {
 		go p.post(func() {
 			if err != nil && !errors.Is(err, service.ErrRun) {
 				p.stuck = time.Now()
@@ -23,7 +23,8 @@ func (p *Pair) stopServices(hard bool, then func(error)) {
 }
 
 // stuckPause is how long a router that is well does not try again to give the addresses
-// away, after a service did not stop: each time the others are stopped and started.
+// away, after a service did not stop or it had to take them back: each time services are
+// stopped and started, and the addresses move.
 const stuckPause = 10 * time.Minute
 
 // leaveForeign gives the service to a router that is no Tarpon and takes it over when it

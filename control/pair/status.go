@@ -56,12 +56,13 @@ func (p *Pair) Status() api.Pair {
 	s := p.speaker.Snapshot()
 	a := api.Pair{
 		Paired: true, Foreign: p.conf.Foreign, Own: p.ownView(s), Peer: p.peerView(), Lease: leaseText(p.Loader.Lease()),
+		Services: p.serviceViews(), HealthDifferences: p.healthDifferences(),
 		InSync: p.syncView(), Heartbeats: p.heartbeatViews(s), Agreement: p.agreementView(), OtherVRIDs: []api.OtherVRID{},
 	}
 	c := s.Counters
 	a.Adverts = api.Adverts{
-		Sent: c.Sent, Late: c.Late, Unsent: c.Unsent, Received: c.Received, Ignored: c.Ignored, Unproven: c.Unproven,
-		Transitions: s.Term,
+		Interval: p.conf.Advert.Seconds(), Sent: c.Sent, Late: c.Late, Unsent: c.Unsent, Received: c.Received, Ignored: c.Ignored, Unproven: c.Unproven,
+		PseudoHeader: c.PseudoHeader, Transitions: s.Term,
 	}
 	for _, f := range s.Foreign {
 		a.OtherVRIDs = append(a.OtherVRIDs, api.OtherVRID{VRID: int(f.VRID), Interface: f.Link, From: f.From.String(), Heard: wallClock(f.Last)})
@@ -74,8 +75,20 @@ func (p *Pair) Status() api.Pair {
 		a.Transition = &told
 	}
 	a.WhyNot = p.whyNot(s, a)
-	a.Problems = problems(a, s.Kept)
+	a.Problems = problems(a, s.Kept, p.refused())
 	return a
+}
+
+func (p *Pair) serviceViews() []api.Service {
+	list := []api.Service{}
+	for _, v := range p.services.Views() {
+		s := api.Service{Name: v.Name, State: v.State, Critical: v.Critical, Failures: v.Failures, Restarts: v.Restarts}
+		if v.Err != nil {
+			s.Error = v.Err.Error()
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // silentNeighbours do not follow an address that is still announced.
@@ -161,6 +174,17 @@ func (p *Pair) syncView() api.InSync {
 	return v
 }
 
+// refused is why the other router is not spoken with though it is there; usually "".
+func (p *Pair) refused() string {
+	if p.link == nil {
+		return ""
+	}
+	if err := p.link.State().Refused; err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // heartbeatViews joins what the election and the link have of each way to the other
 // router: both have the ways in the configuration's order.
 func (p *Pair) heartbeatViews(s *vrrp.Snapshot) []api.Heartbeat {
@@ -174,6 +198,9 @@ func (p *Pair) heartbeatViews(s *vrrp.Snapshot) []api.Heartbeat {
 		h := api.Heartbeat{Leg: l.Leg, Own: l.Own.String(), Peer: l.Peer.String()}
 		if heard := s.Links[i]; heard.At != 0 {
 			h.Heard, h.Priority = wallClock(heard.At), int(heard.Priority)
+			if heard.Checksum != vrrp.RFC9568 {
+				h.Checksum = heard.Checksum.String()
+			}
 		}
 		if i < len(over.Paths) {
 			path := over.Paths[i]

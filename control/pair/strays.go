@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -50,7 +51,10 @@ func (p *Pair) watchStrays(now time.Time) {
 	}
 }
 
-// grown names up to three of those that have sent since.
+// mostStrays are named at once; how many more there are is told.
+const mostStrays = 20
+
+// grown names those that have sent since.
 func grown(before, after map[loader.Stray]uint64) string {
 	var list []string
 	for stray := range maps.Keys(after) {
@@ -64,7 +68,10 @@ func grown(before, after map[loader.Stray]uint64) string {
 		list = append(list, net.HardwareAddr(stray.MAC[:]).String()+" sends "+what)
 	}
 	slices.Sort(list)
-	return strings.Join(list[:min(len(list), 3)], ", ")
+	if more := len(list) - mostStrays; more > 0 {
+		list = append(list[:mostStrays], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, ", ")
 }
 
 // tellStrays tells what the other router, a standby, gets.

@@ -23,6 +23,10 @@ type Save struct {
 	// Follow makes the router as the file says, Back as it was before.
 	Follow func() error
 	Back   func()
+
+	// Replaceable says whether the configuration file may be written over. It is asked
+	// last, since all before takes time in which an editor may save. Nil: it may.
+	Replaceable func() error
 }
 
 // Save makes a revision. The order is such that a crash at any moment leaves the old
@@ -49,7 +53,14 @@ func (s *Store) Save(save Save) (_ Revision, err error) {
 			return Revision{}, fmt.Errorf("write the configuration: %w", err)
 		}
 		defer replacement.Discard()
-		commit = replacement.Commit
+		commit = func() error {
+			if save.Replaceable != nil {
+				if err := save.Replaceable(); err != nil {
+					return err
+				}
+			}
+			return replacement.Commit()
+		}
 	}
 	if err := save.Follow(); err != nil {
 		save.Back()

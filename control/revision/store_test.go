@@ -127,6 +127,39 @@ func TestRouterRefuses(t *testing.T) {
 	s.agree("old")
 }
 
+// An editor that saves while the router follows is not written over.
+func TestEditedMeanwhile(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		s := newSite(t, disk.Disk{})
+		edited := errors.New("edited by hand")
+		save := Save{
+			File: []byte("new"), KeepsFile: keeps,
+			Follow: func() error { s.router = "new"; return os.WriteFile(s.file, []byte("by hand"), 0o604) },
+			Back:   func() { s.router = "old" },
+			Replaceable: func() error {
+				if s.content() != "old" {
+					return edited
+				}
+				return nil
+			},
+		}
+		want, router := edited, "old"
+		if keeps { // the file is none of its business
+			want, router = nil, "new"
+		}
+		if _, err := s.Save(save); !errors.Is(err, want) || s.router != router {
+			t.Errorf("it says %v and the router runs %q, want %v and %q", err, s.router, want, router)
+		}
+		if s.content() != "by hand" {
+			t.Errorf("the file is %q", s.content())
+		}
+		s.reopen(disk.Disk{})
+		if last := s.Last(); last.Hash != config.HashOf([]byte(router)) {
+			t.Errorf("opened again, the last revision is %+v", last)
+		}
+	}
+}
+
 // agree checks that file, router and a store opened anew are at the same revision.
 func (s *site) agree(want string) {
 	s.t.Helper()

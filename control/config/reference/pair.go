@@ -75,7 +75,7 @@ func tracks() Forms {
 		{Name: "track_leg", Keys: []Key{{Name: "leg", Type: Text{}, Example: "hb", Doc: "has carrier"}, weight}},
 		{Name: "track_gateway", Keys: append([]Key{
 			{Name: "gateway", Type: Text{}, Example: "192.168.26.1", Doc: "answers ping"},
-			{Name: "leg", Type: Text{}, Required: true, Example: "wan"},
+			{Name: "leg", Type: Text{}, Required: true, Example: "wan", Doc: "by which it is asked"},
 		}, append(probe("500ms", "3", "2"), short)...)},
 		{Name: "track_quorum", Keys: []Key{
 			{Name: "quorum", Type: Text{}, Example: "shop", Doc: "a vip, by name or address"},

@@ -77,8 +77,8 @@ func floating() Mapping {
 func flows() Mapping {
 	const most = 1 << 26
 	return Mapping{Name: "flows", Keys: []Key{
-		{Name: "max_ipv4", Type: Number{1, most}, Default: "1048576", Doc: "2^21 slots, 32 MiB; fixed once made"},
-		{Name: "max_ipv6", Type: Number{1, most}, Default: "262144", Doc: "2^19 slots, 16 MiB; fixed too"},
+		{Name: "max_ipv4", Type: Number{1, most}, Default: "1048576", Doc: "2^21 slots, 32 MiB; may change as it runs"},
+		{Name: "max_ipv6", Type: Number{1, most}, Default: "262144", Doc: "2^19 slots, 16 MiB; likewise"},
 		{Name: "timeouts", Type: timeouts(true), Doc: "after which a silent flow ends"},
 	}}
 }

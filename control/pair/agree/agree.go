@@ -10,6 +10,7 @@ package agree
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/control/config"
 	"github.com/tarpon-lb/tarpon/control/revision"
@@ -51,8 +52,8 @@ type Router interface {
 	Keep(r revision.Revision, file []byte) error
 	// Confirm ends the wait of the last revision for its confirmation.
 	Confirm() error
-	// Send gives a message to the link, which keeps the order; what cannot be sent is
-	// lost, and the link goes down.
+	// Send gives a message to the link, as Leaving now, which keeps the order; what cannot
+	// be sent is lost, and the link goes down.
 	Send(Message)
 	// Tell is given what nobody waits for: a revision that cannot be caught up with.
 	Tell(what string, err error)
@@ -76,6 +77,8 @@ type Message struct {
 type Offer struct {
 	Revision revision.Revision
 	File     []byte
+	// ConfirmIn is in how long the revision is rolled back, on its way: see Leaving.
+	ConfirmIn time.Duration `json:",omitempty"`
 }
 
 // A Refusal says why a revision cannot be.
@@ -221,7 +224,7 @@ func (a *Agreement) sendHeads(ask bool) {
 	}
 }
 
-// Receive takes a message of the other router.
+// Receive takes a message of the other router, as Arrived now.
 func (a *Agreement) Receive(m Message) {
 	switch {
 	case !a.up:
@@ -287,7 +290,7 @@ func (a *Agreement) sendMissed(after revision.ID) {
 			continue
 		}
 		if file, err := a.router.File(r.Number); err == nil { // of older ones it may be damaged
-			a.router.Send(Message{Missed: &Offer{r, file}})
+			a.router.Send(Message{Missed: &Offer{Revision: r, File: file}})
 		}
 	}
 }

@@ -28,6 +28,7 @@ type router struct {
 	full   error // of Commit alone
 	*Agreement
 	line *line
+	fast time.Duration // its clock, against the line's
 	told []string
 }
 
@@ -85,13 +86,16 @@ func (r *router) Confirm() error {
 	return nil
 }
 
-func (r *router) Send(m Message) { r.line.send(r, m) }
+func (r *router) Send(m Message) { r.line.send(r, m.Leaving(r.now())) }
+
+func (r *router) now() time.Time { return r.line.now.Add(r.fast) }
 
 // A line carries messages in their order, and loses them all when it is cut.
 type line struct {
 	a, b    *router
 	up      bool
 	waiting []letter
+	now     time.Time
 }
 
 type letter struct {
@@ -118,7 +122,7 @@ func (l *line) step(of *router) bool {
 	}
 	w := l.waiting[at]
 	l.waiting = slices.Delete(l.waiting, at, at+1)
-	w.to.Receive(w.Message)
+	w.to.Receive(w.Message.Arrived(w.to.now()))
 	return true
 }
 
@@ -151,7 +155,7 @@ func (r *router) crash() {
 }
 
 func pair(t *testing.T) (l *line, a, b *router) {
-	l = &line{}
+	l = &line{now: time.Unix(1000, 0)}
 	make := func(name, peer string) *router {
 		r := &router{t: t, name: name, files: map[revision.ID]string{}, line: l}
 		r.Agreement = New(name, peer, r)
@@ -377,11 +381,56 @@ func armed(t *testing.T) (l *line, a, b *router) {
 	l.heal()
 	l.settle()
 	a.Propose(&Proposal{
-		Revision: revision.Revision{ConfirmBy: time.Unix(1000, 0)}, File: []byte("second"),
+		Revision: revision.Revision{ConfirmBy: a.now().Add(time.Hour)}, File: []byte("second"),
 		Done: func(revision.Revision, bool, error) {},
 	})
 	l.settle()
 	return l, a, b
+}
+
+// Two routers whose clocks differ roll back at one time.
+func TestConfirmationByTwoClocks(t *testing.T) {
+	for _, fast := range []time.Duration{0, 3 * time.Hour, -3 * time.Hour} {
+		l, a, b := armed(t)
+		b.fast = fast // from now on
+		want := func(what string, left time.Duration) {
+			t.Helper()
+			for _, r := range []*router{a, b} {
+				expect(t, fmt.Sprintf("%s, %s fast: left on %s", what, fast, r.name), r.head().ConfirmBy.Sub(r.now()), left)
+			}
+		}
+		expect(t, "confirmed", *a.confirm(t), "")
+		l.settle()
+		a.Propose(&Proposal{
+			Revision: revision.Revision{ConfirmBy: a.now().Add(time.Hour)}, File: []byte("third"),
+			Done: func(revision.Revision, bool, error) {},
+		})
+		l.settle()
+		want("made on both", time.Hour)
+		l.now = l.now.Add(20 * time.Minute)
+		want("later", 40*time.Minute)
+		expect(t, "confirmed", *b.confirm(t), "")
+		l.settle()
+
+		l.cut()
+		a.Propose(&Proposal{
+			Revision: revision.Revision{ConfirmBy: a.now().Add(time.Hour)}, File: []byte("fourth"), Alone: true,
+			Done: func(revision.Revision, bool, error) {},
+		})
+		l.now = l.now.Add(20 * time.Minute)
+		l.heal()
+		l.settle()
+		want("caught up with", 40*time.Minute)
+		l.cut()
+		l.now = l.now.Add(time.Hour) // overdue here, and not yet rolled back
+		b.list = b.list[:len(b.list)-1]
+		b.file, b.runs = "third", "third"
+		l.heal()
+		l.settle()
+		if !b.waits() {
+			t.Error("what is overdue has become what needs no confirmation")
+		}
+	}
 }
 
 func (r *router) waits() bool { return !r.head().ConfirmBy.IsZero() }

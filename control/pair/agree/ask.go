@@ -88,7 +88,7 @@ func (a *Agreement) show() {
 		a.router.Tell("show "+a.peer+" what runs here", err)
 		return
 	}
-	a.router.Send(Message{Shown: &Offer{head, file}})
+	a.router.Send(Message{Shown: &Offer{Revision: head, File: file}})
 }
 
 func (a *Agreement) takeShown(o Offer) {

@@ -27,7 +27,7 @@ func (a *Agreement) Propose(p *Proposal) {
 	switch state := a.State(); {
 	case state == Same:
 		p.sent = true
-		a.router.Send(Message{Prepare: &Offer{p.Revision, p.File}})
+		a.router.Send(Message{Prepare: &Offer{Revision: p.Revision, File: p.File}})
 	case p.Alone || state == Apart && a.router.Active():
 		a.commit()
 	case state == Apart:
@@ -59,7 +59,7 @@ func (a *Agreement) number(p *Proposal) {
 // commit makes the proposal here; the other's next heads, or their silence, end it.
 func (a *Agreement) commit() {
 	p := a.proposal
-	if err := a.take(Offer{p.Revision, p.File}, true); err != nil {
+	if err := a.take(Offer{Revision: p.Revision, File: p.File}, true); err != nil {
 		a.end(false, err)
 		return
 	}
@@ -180,5 +180,5 @@ func (a *Agreement) adopt(done func(error)) {
 	}
 	a.number(a.proposal)
 	a.proposal.sent = true
-	a.router.Send(Message{Prepare: &Offer{a.proposal.Revision, file}})
+	a.router.Send(Message{Prepare: &Offer{Revision: a.proposal.Revision, File: file}})
 }

@@ -165,6 +165,21 @@ func (a *Announcer) Verify(leg string) error {
 	return a.on(leg, func(s *speaker) { s.verify(time.Now()) })
 }
 
+// Ignored is how a leg's announcements stand a second after they began: a neighbour that
+// is alive and does not follow, where no other of its family does either, as an
+// Unanswered event; nil: there is none. The network keeps the announcements from them
+// all, or there is but the one. Of each by itself the event comes a second later.
+func (a *Announcer) Ignored(leg string) (e *Event, err error) {
+	err = a.on(leg, func(s *speaker) {
+		if c := s.ignored(); c != nil {
+			found := c.unanswered()
+			found.Leg = leg
+			e = &found
+		}
+	})
+	return e, err
+}
+
 // plain are addresses as they are in frames: without zones.
 func plain(addresses []netip.Addr) []netip.Addr {
 	addresses = slices.Clone(addresses)

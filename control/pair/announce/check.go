@@ -19,9 +19,13 @@ const (
 // A neighbour is what is known of one.
 type neighbour struct {
 	mac    host.MAC // zero: not known
-	alive  bool     // it answered to the router's own address
-	pings  bool     // with an echo reply
 	checks int      // under way, for announced addresses
+
+	// Since it was asked last:
+	alive   bool     // it answered to the router's own address
+	pings   bool     // with an echo reply
+	from    host.MAC // of that reply: with a virtual router it is not its address's
+	follows bool     // it has proven so, for some announced address
 }
 
 // A pair is an address and a neighbour who should know it.
@@ -65,6 +69,9 @@ func (s *speaker) meet(list []Neighbour) {
 // verify asks every neighbour about every announced address, and the router's own.
 func (s *speaker) verify(now time.Time) {
 	s.verifying = true
+	for _, n := range s.neighbours {
+		n.alive, n.pings, n.follows = false, false, false
+	}
 	announced := slices.SortedFunc(maps.Keys(s.announced), netip.Addr.Compare)
 	for _, address := range slices.SortedFunc(maps.Keys(s.neighbours), netip.Addr.Compare) {
 		own := s.leg.Own4
@@ -155,13 +162,36 @@ func (s *speaker) ask(c *check) ([]frame, time.Duration) {
 	case c.control && c.of.checks == 0:
 		s.end(c)
 		return nil, 0
-	case c.replied && !c.of.pings && !c.control:
+	case c.believed():
 		s.answered(c)
 		return nil, 0
 	case c.waiting:
 		s.miss(c)
 	}
 	return s.question(c), s.Retry
+}
+
+// believed: a reply of ARP is all that this neighbour has to say.
+func (c *check) believed() bool { return c.replied && !c.of.pings && !c.control }
+
+// ignored is a check of a neighbour that is alive and does not follow, of a family of
+// which none on this leg does. It looks at how things stand, before any verdict; who has
+// not been asked a few times has not failed to answer. Nil: there is none.
+func (s *speaker) ignored() (found *check) {
+	follows := map[bool]bool{} // by Is6
+	for address, n := range s.neighbours {
+		follows[address.Is6()] = follows[address.Is6()] || n.follows
+	}
+	for p, c := range s.checks {
+		follows[p.address.Is6()] = follows[p.address.Is6()] || c.believed()
+	}
+	for p, c := range s.checks {
+		fails := !c.control && c.of.alive && c.asked > questions/2 && !follows[p.address.Is6()]
+		if fails && (found == nil || p.neighbour.Less(found.neighbour)) {
+			found = c
+		}
+	}
+	return found
 }
 
 func (s *speaker) question(c *check) []frame {
@@ -176,7 +206,8 @@ func (s *speaker) question(c *check) []frame {
 	return frames
 }
 
-// answer takes what a neighbour sent to our MAC.
+// answer takes what a neighbour sent to our MAC. An echo reply that another machine brings
+// went by that one, as by the old router, which forwards what still reaches it.
 func (s *speaker) answer(h heard) {
 	c := s.checks[pair{h.receiver, h.sender}]
 	if c == nil || h.says == asks {
@@ -184,7 +215,11 @@ func (s *speaker) answer(h heard) {
 	}
 	if c.control {
 		c.of.alive = true
-		c.of.pings = c.of.pings || h.says == echoes
+		if h.says == echoes {
+			c.of.pings, c.of.from = true, h.mac
+		}
+	} else if h.says == echoes && h.mac != c.of.mac && h.mac != c.of.from {
+		return
 	}
 	if h.says == replies {
 		c.of.mac, c.replied = h.mac, true
@@ -196,6 +231,7 @@ func (s *speaker) answer(h heard) {
 
 // answered ends a check that has its proof.
 func (s *speaker) answered(c *check) {
+	c.of.follows = c.of.follows || !c.control
 	if c.told {
 		s.tell(Event{Kind: Answered, Address: c.address, Neighbour: c.neighbour, MAC: c.of.mac})
 	}
@@ -203,10 +239,14 @@ func (s *speaker) answered(c *check) {
 	s.settle()
 }
 
+func (c *check) unanswered() Event {
+	return Event{Kind: Unanswered, Address: c.address, Neighbour: c.neighbour, MAC: c.of.mac, Alive: c.of.alive}
+}
+
 // miss gives the verdict; the neighbour is asked on.
 func (s *speaker) miss(c *check) {
 	if !c.told {
-		s.tell(Event{Kind: Unanswered, Address: c.address, Neighbour: c.neighbour, MAC: c.of.mac, Alive: c.of.alive})
+		s.tell(c.unanswered())
 	}
 	s.state(c, false, true)
 	s.settle()

@@ -152,6 +152,7 @@ func hear(bytes []byte, id uint16) (h heard, ok bool) {
 		return h, false
 	}
 	h.to, h.mac = macOf(ethernet.DstMAC), macOf(ethernet.SrcMAC)
+	direct := false // no router has forwarded it: RFC 4861 section 7.1
 	for _, layer := range packet.Layers()[1:] {
 		switch l := layer.(type) {
 		case *layers.ARP:
@@ -159,17 +160,17 @@ func hear(bytes []byte, id uint16) (h heard, ok bool) {
 		case *layers.IPv4:
 			h.sender, h.receiver = addr(l.SrcIP), addr(l.DstIP)
 		case *layers.IPv6:
-			h.sender, h.receiver = addr(l.SrcIP), addr(l.DstIP)
+			h.sender, h.receiver, direct = addr(l.SrcIP), addr(l.DstIP), l.HopLimit == 255
 		case *layers.ICMPv4:
 			h.says = echoes
 			return h, l.TypeCode.Type() == layers.ICMPv4TypeEchoReply && l.Id == id
 		case *layers.ICMPv6NeighborSolicitation:
 			h.option(l.Options, layers.ICMPv6OptSourceAddress)
-			return h, true
+			return h, direct
 		case *layers.ICMPv6NeighborAdvertisement:
 			h.says, h.sender = advertises, addr(l.TargetAddress)
 			h.option(l.Options, layers.ICMPv6OptTargetAddress)
-			return h, true
+			return h, direct
 		}
 	}
 	return h, false

@@ -163,6 +163,7 @@ type machine struct {
 	mac          host.MAC
 	off          bool
 	pinned       bool // has another MAC for the vips, for ever
+	forwarded    bool // by whoever has that MAC
 	silentToPing bool
 	after        time.Duration // is off until then
 }
@@ -177,6 +178,8 @@ func (m machine) answers(p *play) func(frame) []heard {
 		stays := m.pinned && (from == vip4 || from == vip6) // goes to the other MAC
 		answer := heard{to: ours, mac: m.mac, sender: m.address, receiver: from}
 		switch {
+		case what[0] == "ping" && to == m.address && stays && m.forwarded:
+			answer.says, answer.mac = echoes, host.MAC{2, 5: 0x99}
 		case what[0] == "ping" && to == m.address && !m.silentToPing && !stays:
 			answer.says = echoes
 		case what[0] == "asks" && to == m.address && from.Is4():
@@ -205,6 +208,8 @@ func TestVerify(t *testing.T) {
 		{"it does not answer pings", machine{address: near4, mac: theirs, silentToPing: true}, true, time.Minute, "leg wan: all neighbours answer"},
 		{"it answers late", machine{address: near4, mac: theirs, after: time.Second}, true, 1900 * time.Millisecond, "leg wan: all neighbours answer"},
 		{"its entry is permanent", machine{address: near4, mac: theirs, pinned: true}, true, time.Minute,
+			"neighbour 192.0.2.10 does not answer to " + v4 + ", but to this router's own address\nleg wan: 1 answers of neighbours are missing"},
+		{"the same, and the old router forwards", machine{address: near4, mac: theirs, pinned: true, forwarded: true}, true, time.Minute,
 			"neighbour 192.0.2.10 does not answer to " + v4 + ", but to this router's own address\nleg wan: 1 answers of neighbours are missing"},
 		{"it is off", machine{address: near4, off: true}, true, time.Minute,
 			"neighbour 192.0.2.10 does not answer to " + v4 + "\nleg wan: 1 answers of neighbours are missing"},
@@ -237,6 +242,50 @@ func TestVerify(t *testing.T) {
 		over := strings.HasSuffix(test.want, "all neighbours answer") || strings.Contains(test.want, " answers to ")
 		if left := len(p.checks); over && left > 0 && !p.checksAreControls() || p.waiting != 0 {
 			t.Errorf("%s: %d checks are left, %d wait", test.name, left, p.waiting)
+		}
+	}
+}
+
+// Where no neighbour that is alive follows, one is named before its verdict.
+func TestIgnored(t *testing.T) {
+	second := netip.MustParseAddr("192.0.2.11")
+	follows, pinned := machine{address: near4, mac: theirs}, machine{address: second, mac: other, pinned: true}
+	for _, test := range []struct {
+		name     string
+		machines []machine
+		want     netip.Addr
+	}{
+		{"nobody is there", nil, netip.Addr{}},
+		{"all follow", []machine{follows, {address: second, mac: other}}, netip.Addr{}},
+		{"one among others does not", []machine{follows, pinned}, netip.Addr{}},
+		{"one among others, which answer to ARP only", []machine{{address: near4, mac: theirs, silentToPing: true}, pinned}, netip.Addr{}},
+		{"the only one does not", []machine{pinned}, second},
+		{"the only one that is on does not", []machine{{address: near4, off: true}, pinned}, second},
+		{"none does", []machine{{address: near4, mac: theirs, pinned: true}, pinned}, near4},
+		{"all are off", []machine{{address: near4, off: true}, {address: second, off: true}}, netip.Addr{}},
+		{"those of the other family do", []machine{{address: near6, mac: theirs}, pinned}, second},
+	} {
+		options := defaults
+		options.Verify = true
+		p := newPlay(options)
+		var neighbours []Neighbour
+		for _, m := range test.machines {
+			neighbours = append(neighbours, Neighbour{m.address, m.mac})
+		}
+		p.world = func(f frame) (all []heard) {
+			for _, m := range test.machines {
+				all = append(all, m.answers(p)(f)...)
+			}
+			return all
+		}
+		p.announce(p.now, []netip.Addr{vip4, vip6}, neighbours)
+		p.until(time.Second)
+		var got netip.Addr
+		if c := p.ignored(); c != nil {
+			got = c.neighbour
+		}
+		if got != test.want {
+			t.Errorf("%s: %s is ignored by, want %s", test.name, got, test.want)
 		}
 	}
 }

@@ -26,8 +26,12 @@ import (
 type Message struct {
 	Kind Kind
 	Why  string `json:",omitempty"` // of an offer, a refusal, a failure
-	// Force: take it though the flows are not all there, or held.
+	// Force: take it though the flows are not all there, or held, and keep it though the
+	// neighbours do not follow.
 	Force bool `json:",omitempty"`
+	// Ends: the old router ends, and has nothing to take it back to: keep it though the
+	// neighbours do not follow. A version that does not know this gives it back.
+	Ends bool `json:",omitempty"`
 }
 
 // A Kind of message.
@@ -107,9 +111,12 @@ type Handover struct {
 	state    state
 	deadline time.Time
 	force    bool
+	ends     bool // the old router does, after it
+	leaving  bool // this router ends
 	why      string
 	stopped  bool // the services were told to end
 	done     func(error)
+	then     []func() // when nothing is under way any more
 }
 
 // New returns the side of a router whose peer has this name.
@@ -124,6 +131,10 @@ func (h *Handover) Stopping() bool { return h.state == stopping }
 // Deadline is when Tick must be called; zero: nothing is waited for.
 func (h *Handover) Deadline() time.Time { return h.deadline }
 
+// Ends: this router is about to end. What it hands over from now on is not taken back: what
+// does not follow, as flows and neighbours, would not follow a takeover from silence either.
+func (h *Handover) Ends() { h.leaving = true }
+
 // Begin gives the service to the other router. Done is called once, when it has it or
 // will not.
 func (h *Handover) Begin(now time.Time, why string, force bool, done func(error)) {
@@ -133,10 +144,14 @@ func (h *Handover) Begin(now time.Time, why string, force bool, done func(error)
 	case h.Busy():
 		done(errUnderWay)
 	default:
-		h.force, h.why, h.done = force, why, done
+		h.force, h.ends, h.why, h.done = force, h.leaving, why, done
 		h.enter(offered, now.Add(answerTime))
-		h.router.Send(Message{Kind: Offer, Why: why, Force: force})
+		h.router.Send(h.offer())
 	}
+}
+
+func (h *Handover) offer() Message {
+	return Message{Kind: Offer, Why: h.why, Force: h.force, Ends: h.ends}
 }
 
 // Request asks the active router for the service. Done is called once, when this router
@@ -172,6 +187,20 @@ func (h *Handover) end(err error) {
 	if done != nil {
 		done(err)
 	}
+	then := h.then
+	h.then = nil
+	for _, do := range then {
+		do()
+	}
+}
+
+// Then calls once, when what is under way has ended; at once if nothing is.
+func (h *Handover) Then(do func()) {
+	if !h.Busy() {
+		do()
+		return
+	}
+	h.then = append(h.then, do)
 }
 
 // Receive takes a message of the other router. What comes out of turn is of a
@@ -226,7 +255,7 @@ func (h *Handover) takeOffer(now time.Time, m Message) {
 		h.end(err)
 		return
 	}
-	h.why = m.Why
+	h.why, h.force, h.ends = m.Why, m.Force, m.Ends
 	h.enter(accepting, now.Add(answerTime+flushTime))
 	h.router.Send(Message{Kind: Accept})
 }
@@ -242,7 +271,7 @@ func (h *Handover) Stopped(now time.Time, err error) {
 		h.flush(now)
 	default:
 		h.enter(offered, now.Add(answerTime))
-		h.router.Send(Message{Kind: Offer, Why: h.why, Force: h.force})
+		h.router.Send(h.offer())
 	}
 }
 
@@ -261,10 +290,14 @@ func (h *Handover) Flushed(now time.Time) {
 	h.router.Send(Message{Kind: Take})
 }
 
-// Took is told how the taking went.
+// Took is told how the taking went. Who forces it wants it there whatever becomes of the
+// neighbours: the old router may have a fault. One that ends answers them no longer.
 func (h *Handover) Took(err error) {
 	if h.state != taking {
 		return
+	}
+	if h.force || h.ends {
+		err = nil
 	}
 	if err != nil {
 		h.router.Drop()
@@ -286,7 +319,7 @@ func (h *Handover) Tick(now time.Time) {
 			h.end(fmt.Errorf("%s is active already", h.peer))
 		}
 	case flushing:
-		if h.force {
+		if h.force || h.ends {
 			h.Flushed(now)
 			return
 		}

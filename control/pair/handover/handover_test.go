@@ -150,6 +150,8 @@ func TestHandover(t *testing.T) {
 			new.cannot = errors.New("192.168.26.1 does not answer to 192.168.26.200")
 		}, false,
 			"send offer, stop, flush, yield, send take, resume, start", "send accept, take, drop, send failed", "lb2 could not take it: 192.168.26.1 does not answer to 192.168.26.200"},
+		{"the same, with force", func(_ *network, _, new *router) { new.cannot = errors.New("no neighbour follows") }, true,
+			"send offer, kill, flush, yield, send take, leave", "send accept, take, send taken", ""},
 		{"the neighbours are too slow", func(_ *network, _, new *router) { new.slow = time.Hour }, false,
 			"send offer, stop, flush, yield, send take, resume, start", "send accept, take, drop, send failed", "lb2 could not take it: the neighbours did not follow within 1.5s"},
 		{"the flows are too slow", func(_ *network, old, _ *router) { old.slow = time.Hour }, false,
@@ -191,6 +193,87 @@ func TestHandover(t *testing.T) {
 				t.Errorf("said %s, want %s", said, want)
 			}
 		})
+	}
+}
+
+// A router that ends does not take back what neighbours or flows do not follow: there is
+// nobody to take it back to. That it ended once is no word on what the other one does.
+func TestEnds(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		change   func(old, new *router)
+		old, new string
+	}{
+		{"all is well", func(_, _ *router) {}, "send offer, stop, flush, yield, send take, leave", "send accept, take, send taken"},
+		{"no neighbour follows", func(_, new *router) { new.cannot = errors.New("no neighbour follows") },
+			"send offer, stop, flush, yield, send take, leave", "send accept, take, send taken"},
+		{"the neighbours are too slow", func(_, new *router) { new.slow = time.Hour },
+			"send offer, stop, flush, yield, send take, leave", "send accept, take, send taken"},
+		{"the flows are too slow", func(old, _ *router) { old.slow = time.Hour },
+			"send offer, stop, flush, yield, send take, leave", "send accept, take, send taken"},
+		{"services stop slowly, no neighbour follows", func(old, new *router) {
+			old.stops, new.cannot = 5*time.Second, errors.New("no neighbour follows")
+		}, "send offer, stop, send offer, flush, yield, send take, leave", "send accept, send accept, take, send taken"},
+		{"the new one is not in sync", func(_, new *router) { new.unfit = errors.New("not in sync") }, "send offer", "send refuse"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n, old, new := pair()
+			test.change(old, new)
+			old.Ends()
+			old.Begin(n.now, "lb1 is stopped", false, func(error) {})
+			n.run(10*time.Second, old, new)
+			if old, new := strings.Join(old.did, ", "), strings.Join(new.did, ", "); old != test.old || new != test.new {
+				t.Errorf("the old one: %s\nwant         %s\nthe new one: %s\nwant         %s", old, test.old, new, test.new)
+			}
+		})
+	}
+
+	n, old, new := pair()
+	old.Ends()
+	old.Begin(n.now, "lb1 is stopped", false, func(error) {})
+	n.run(time.Second, old, new)
+	old.Handover = New("lb2", old) // its next life
+	old.cannot = errors.New("no neighbour follows")
+	said := "nothing"
+	new.Begin(n.now, "switchover", false, func(err error) { said = fmt.Sprint(err) })
+	n.run(5*time.Second, old, new)
+	if said != "lb1 could not take it: no neighbour follows" || old.active || !new.active {
+		t.Errorf("back: %s", said)
+	}
+}
+
+// Whoever is to stop, at every moment of a switchover, does so when one of the two has
+// all of the service.
+func TestThen(t *testing.T) {
+	for after := time.Duration(0); after < 2*time.Second; after += 10 * time.Millisecond {
+		for _, stopsNew := range []bool{false, true} {
+			n, old, new := pair()
+			old.slow, old.stops, new.slow = 100*time.Millisecond, time.Second, 100*time.Millisecond
+			stopping, left, busy := old, 0, false
+			if stopsNew {
+				stopping = new
+			}
+			old.Begin(n.now, "switchover", false, func(error) {})
+			n.after(after, func() {
+				busy = stopping.Busy()
+				stopping.Then(func() {
+					left++
+					if stopping.Busy() {
+						t.Errorf("after %s: it is still under way", after)
+					}
+					if !stopping.speaks && !stopping.other.speaks {
+						t.Errorf("after %s: nobody speaks", after)
+					}
+					if busy && !new.active {
+						t.Errorf("after %s: it was broken off", after)
+					}
+				})
+			})
+			n.run(5*time.Second, old, new)
+			if left != 1 {
+				t.Errorf("after %s: it was told %d times", after, left)
+			}
+		}
 	}
 }
 

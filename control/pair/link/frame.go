@@ -17,9 +17,10 @@ const (
 	Role        Kind = 3 // who is active, who shall be
 	Flows       Kind = 4 // replication
 	Revisions   Kind = 5 // configuration
-	Operational Kind = 6 // drained, disabled, held; health for show
+	Operational Kind = 6 // drained, disabled, held
+	Health      Kind = 7 // results of checks, for show
 
-	kinds = 7
+	kinds = 8
 )
 
 // Limit is how long a body of this kind may be, in bytes.
@@ -27,7 +28,7 @@ func (k Kind) Limit() int {
 	switch k {
 	case Flows:
 		return 64 << 10
-	case Revisions, Operational:
+	case Revisions, Operational, Health:
 		return maxBody
 	}
 	return 4 << 10

@@ -6,12 +6,6 @@ import (
 	"fmt"
 )
 
-// What this version speaks: the protocol's present version, and the one before.
-const (
-	protocol       = 1
-	oldestProtocol = 1
-)
-
 // A greeting is the body of hello, JSON in every version of the protocol: what it does
 // not know is left alone.
 type greeting struct {
@@ -37,12 +31,27 @@ func readGreeting(kind Kind, body []byte) (g greeting, err error) {
 	return g, nil
 }
 
+// A ProtocolError: the other end is the peer, but there is no version of the protocol
+// that both speak.
+type ProtocolError struct{ ours, theirs greeting }
+
+func (e ProtocolError) Error() string {
+	return fmt.Sprintf("%s (Tarpon %s) speaks the pair's protocol %s, this router (Tarpon %s) %s: upgrade the older router first to a version in between",
+		e.theirs.Name, e.theirs.Software, e.theirs.versions(), e.ours.Software, e.ours.versions())
+}
+
+func (g greeting) versions() string {
+	if g.Oldest == g.Protocol {
+		return fmt.Sprint(g.Protocol)
+	}
+	return fmt.Sprintf("%d to %d", g.Oldest, g.Protocol)
+}
+
 // agree is the newest version of the protocol that both speak.
 func agree(ours, theirs greeting) (int, error) {
 	version := min(ours.Protocol, theirs.Protocol)
 	if version < ours.Oldest || version < theirs.Oldest {
-		return 0, fmt.Errorf("%s (Tarpon %s) speaks the pair's protocol %d to %d, we (Tarpon %s) %d to %d: upgrade the older router first to a version in between",
-			theirs.Name, theirs.Software, theirs.Oldest, theirs.Protocol, ours.Software, ours.Oldest, ours.Protocol)
+		return 0, ProtocolError{ours, theirs}
 	}
 	return version, nil
 }

@@ -25,6 +25,7 @@ import (
 )
 
 // A Path is a heartbeat link: its leg's name, our own address and the other router's.
+// Link-local ones have our interface as their zone.
 type Path struct {
 	Name      string
 	Own, Peer netip.Addr
@@ -54,6 +55,8 @@ type Link struct {
 	handlers [256]handler
 	strange  atomic.Uint64
 
+	oldest, newest int // protocols that we speak
+
 	mu           sync.Mutex
 	paths        []*path
 	carrier      *session
@@ -80,7 +83,7 @@ func New(config Config) (*Link, error) {
 	if config.Tell == nil {
 		config.Tell = func(Event) {}
 	}
-	l := &Link{Config: config}
+	l := &Link{Config: config, oldest: oldestProtocol, newest: protocol}
 	var err error
 	if l.tls, err = tlsConfig(config.Key, config.Peer, config.Pins); err != nil {
 		return nil, err

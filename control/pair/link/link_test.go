@@ -52,6 +52,12 @@ func (e *end) received() []string {
 // start runs an end until the test is over, or stop.
 func start(t *testing.T, config Config) *end {
 	t.Helper()
+	return startSpeaking(t, config, oldestProtocol, protocol)
+}
+
+// startSpeaking is start, of a version that speaks these protocols.
+func startSpeaking(t *testing.T, config Config, oldest, newest int) *end {
+	t.Helper()
 	e := &end{}
 	config.Tell = func(event Event) {
 		e.mu.Lock()
@@ -62,6 +68,7 @@ func start(t *testing.T, config Config) *end {
 	if e.Link, err = New(config); err != nil {
 		t.Fatal(err)
 	}
+	e.oldest, e.newest = oldest, newest
 	for _, kind := range []Kind{Facts, Flows, Revisions} {
 		e.Handle(kind, func(body []byte) {
 			e.mu.Lock()
@@ -153,6 +160,9 @@ func TestFramesBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := e.Send(Operational, []byte("nobody handles it")); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Send(99, []byte("nobody knows it")); err != nil {
 			t.Fatal(err)
 		}
 		if err := e.Send(Flows, make([]byte, Flows.Limit()+1)); err == nil {
@@ -376,5 +386,32 @@ func TestConfigurationsRefused(t *testing.T) {
 		if _, err := New(config); err == nil {
 			t.Errorf("%s: taken", c.name)
 		}
+	}
+}
+
+// Two routers of neighbouring versions speak the older one's protocol; two that are
+// further apart say so on both ends, and try again.
+func TestOtherVersions(t *testing.T) {
+	a, b := pair(t, pathA, pathB)
+	one, far := startSpeaking(t, a, 3, 4), startSpeaking(t, b, 5, 6)
+	for name, e := range map[string]*end{"lb1": one, "lb2": far} {
+		eventually(t, name+" refuses it", func() bool { return e.State().Refused != nil })
+		if err := e.State().Refused.Error(); !strings.Contains(err, "upgrade the older router") {
+			t.Errorf("%s says %q", name, err)
+		}
+		if s := e.State(); s.Strangers != 0 || s.Carrier != "" {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	far.stop()
+	for _, c := range []struct{ oldest, newest, want int }{{4, 5, 4}, {2, 3, 3}} {
+		near := startSpeaking(t, b, c.oldest, c.newest)
+		eventually(t, "both paths up", func() bool { return isUp(one, "hb", 2)() && isUp(near, "hb", 2)() })
+		for name, e := range map[string]*end{"lb1": one, "lb2": near} {
+			if s := e.State(); s.Refused != nil || s.Protocol != c.want {
+				t.Errorf("%s: %+v; want protocol %d", name, s, c.want)
+			}
+		}
+		near.stop()
 	}
 }

@@ -111,7 +111,8 @@ func (p *path) listen(ctx context.Context) error {
 
 // admit lets nobody but the peer's address in, and takes a place in room.
 func (p *path) admit(conn net.Conn, room chan struct{}) error {
-	if remoteOf(conn).Addr() != p.Peer {
+	// The zone is that of the listener: it is bound to it.
+	if remoteOf(conn).Addr().WithZone("") != p.Peer.WithZone("") {
 		return fmt.Errorf("a connection from elsewhere than %s's address %s", p.link.Peer, p.Peer)
 	}
 	raw, err := conn.(*net.TCPConn).SyscallConn()
@@ -136,8 +137,12 @@ func (p *path) serve(ctx context.Context, conn *tls.Conn, greeted ...func()) err
 	defer s.close()
 	defer context.AfterFunc(ctx, s.close)()
 	if err := s.begin(ctx); err != nil {
+		kind := Stranger
+		if errors.As(err, &ProtocolError{}) {
+			kind = Refused
+		}
 		if ctx.Err() == nil {
-			p.link.tell(Stranger, p, s.remote, err)
+			p.link.tell(kind, p, s.remote, err)
 		}
 		return err
 	}

@@ -43,7 +43,7 @@ func (s *session) greet(ctx context.Context) error {
 		return fmt.Errorf("TLS: %w", err)
 	}
 	l := s.path.link
-	ours := greeting{Protocol: protocol, Oldest: oldestProtocol, Name: l.Name, Software: l.Software}
+	ours := greeting{Protocol: l.newest, Oldest: l.oldest, Name: l.Name, Software: l.Software}
 	body, err := json.Marshal(ours)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -14,6 +15,9 @@ type State struct {
 	Software string
 	Protocol int // that both speak
 	Paths    []PathState
+	// Refused is why the other router, which is there, is not spoken with; nil: it is,
+	// or nobody is there.
+	Refused error
 	// Strangers is how many connections were refused.
 	Strangers uint64
 }
@@ -36,6 +40,9 @@ func (l *Link) State() State {
 		state.Software, state.Protocol = l.carrier.peer.Software, l.carrier.protocol
 	}
 	for _, p := range l.paths {
+		if refused := (ProtocolError{}); errors.As(p.err, &refused) {
+			state.Refused = refused
+		}
 		state.Paths = append(state.Paths, PathState{p.Name, p.session != nil, p.since, p.err})
 	}
 	return state
@@ -53,10 +60,12 @@ const (
 	Carrier
 	// Stranger: a connection was refused, by us or by the other end.
 	Stranger
+	// Refused: it was the other router, with another version of the protocol.
+	Refused
 )
 
 func (k EventKind) String() string {
-	return [...]string{"", "up", "down", "carrier", "stranger"}[k]
+	return [...]string{"", "up", "down", "carrier", "stranger", "refused"}[k]
 }
 
 // An Event is what happened on a path, with whom, and why.

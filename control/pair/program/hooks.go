@@ -14,7 +14,7 @@ type Hooks struct {
 
 	mu      sync.Mutex
 	waiting []Command
-	running bool
+	idle    chan struct{} // closed while none runs or waits
 	done    sync.WaitGroup
 }
 
@@ -26,7 +26,9 @@ const maxWaiting = 100
 // from another goroutine.
 func NewHooks(tell func(c Command, output string, err error)) *Hooks {
 	ctx, end := context.WithCancel(context.Background())
-	return &Hooks{ctx: ctx, end: end, tell: tell}
+	h := &Hooks{ctx: ctx, end: end, tell: tell, idle: make(chan struct{})}
+	close(h.idle)
+	return h
 }
 
 // Fire runs a hook after those before it.
@@ -36,17 +38,26 @@ func (h *Hooks) Fire(c Command) {
 	if h.waiting = append(h.waiting, c); len(h.waiting) > maxWaiting {
 		h.waiting = h.waiting[1:]
 	}
-	if !h.running {
-		h.running = true
+	select {
+	case <-h.idle:
+		h.idle = make(chan struct{})
 		h.done.Go(h.run)
+	default:
 	}
+}
+
+// Idle is closed when all hooks so far have ended.
+func (h *Hooks) Idle() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.idle
 }
 
 func (h *Hooks) run() {
 	for {
 		h.mu.Lock()
 		if len(h.waiting) == 0 || h.ctx.Err() != nil {
-			h.running = false
+			close(h.idle)
 			h.mu.Unlock()
 			return
 		}

@@ -75,6 +75,7 @@ func TestHooksInOrder(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+	<-hooks.Idle()
 	began := filepath.Join(t.TempDir(), "began")
 	hooks.Fire(shell("touch " + began + "; sleep 1000"))
 	hooks.Fire(shell("echo never"))
@@ -84,6 +85,11 @@ func TestHooksInOrder(t *testing.T) {
 		} else if time.Now().After(deadline) {
 			t.Fatal("the hook has not begun")
 		}
+	}
+	select {
+	case <-hooks.Idle():
+		t.Error("idle while a hook runs")
+	default:
 	}
 	hooks.Close()
 	if got := <-ended; !strings.Contains(got, syscall.SIGKILL.String()) {

@@ -11,8 +11,9 @@
 //
 // The truth is in the entries' bits (bpf/abi.h, enum flow_flag). changed: the program
 // changed the flow since it was told. sent: the other router has it; only this package
-// sets and clears it, on both routers, and the program never reuses such an entry. Where
-// to look says the dirty map.
+// sets and clears it, on both routers. Where to look says the dirty map. The program ends
+// such an entry only if a new flow finds no other place; the other router learns that by
+// a comparison, as it does that it has room for a flow for which it had none.
 //
 // # How it is told, and found to be right
 //
@@ -26,7 +27,8 @@
 // what the stream has said so far. The other router walks its own table when it gets
 // there. Parts that differ are listed again, whole; what the leader does not list the
 // other ends. A bulk copy is the case in which all parts differ. If both routers lead, or
-// none, both compare and both keep what either has.
+// none, both compare and both keep what either has; what was on its way to the router
+// that compared when it walked its table, the other one leaves out of its own sums.
 //
 // # What the caller does
 //

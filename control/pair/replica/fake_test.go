@@ -128,7 +128,8 @@ func (t *fakeTable) Merge(flow loader.Flow, f func(loader.Entry, bool) (loader.E
 	}
 }
 
-func (t *fakeTable) Flush() (int, error) { return 0, nil }
+func (t *fakeTable) Flush()               {}
+func (t *fakeTable) Settle() (int, error) { return 0, nil }
 
 // named is the table in words that two routers share.
 func (t *fakeTable) named() map[string]string {

@@ -271,6 +271,96 @@ func TestHistoriesOfTwo(t *testing.T) {
 	}
 }
 
+// Both routers send, as in a split brain or with the roles just changed, and there is
+// always something under way in either direction. They are in sync all the same, and no
+// comparison finds a difference that is none.
+func TestInSyncWhileBothSend(t *testing.T) {
+	for _, lead := range []bool{true, false} {
+		w := newWorld(t, 1)
+		w.routers[0].leads, w.routers[1].leads = lead, lead
+		w.connect()
+		name := testNames()[0]
+		for n := range 2000 { // 40 s
+			for i, table := range w.tables {
+				_, to, _ := table.Backend(name)
+				at := func(n int) fakeKey { return fakeKey{clientAt(2*n + i), table.vips[to], 0} }
+				table.open(at(n), to, loader.Established)
+				table.change(at(n-100), loader.FinReal)
+				table.end(at(n - 200))
+			}
+			w.step(20 * time.Millisecond)
+			for i := range w.routers {
+				w.deliver(i, len(w.way[i])-2)
+			}
+			for i, r := range w.routers {
+				r.sameRevision = true
+				if s := r.status(); n > 100 && (!s.InSync() || s.Counts.Differed > 0) {
+					t.Fatalf("lead %v, step %d: router %d: %v, %+v", lead, n, i, s.Missing, s.Counts)
+				}
+			}
+		}
+	}
+}
+
+// A flood of half-open flows while others are established and end: the other router is
+// told to the byte what it is told without the flood, as soon, and all the while both
+// are in sync.
+func TestAFloodIsNotTold(t *testing.T) {
+	run := func(flood int) (bytes uint64) {
+		w := newWorld(t, 1)
+		w.routers[0].leads = true
+		w.connect()
+		name, table := testNames()[0], w.tables[0]
+		_, to, _ := table.Backend(name)
+		at := func(n int) fakeKey { return fakeKey{clientAt(n), table.vips[to], 0} }
+		for n := range 1000 { // 20 s
+			table.open(at(n), to, loader.Established)
+			table.end(at(n - 100))
+			for k := range flood {
+				table.open(at(1000000+n*flood+k), to, loader.Handshake)
+				table.end(at(1000000 + (n-10)*flood + k))
+			}
+			w.step(20 * time.Millisecond)
+			for i := range w.routers {
+				w.deliver(i, 1000)
+			}
+			for i, r := range w.routers {
+				r.sameRevision = true
+				if s := r.status(); n > 50 && (!s.InSync() || s.Lag > 20*time.Millisecond || s.Oldest > 20*time.Millisecond) {
+					t.Fatalf("%d half-open flows, step %d: router %d: %v, %+v", flood, n, i, s.Missing, s)
+				}
+			}
+		}
+		return w.routers[0].sender.count.Bytes
+	}
+	if with, without := run(100), run(0); with != without {
+		t.Errorf("%d bytes with a flood, %d without", with, without)
+	}
+}
+
+// A router that takes over was in sync and stays so: nothing is left to be copied.
+func TestInSyncAfterARoleChange(t *testing.T) {
+	w := newWorld(t, 1)
+	w.routers[0].leads = true
+	w.connect()
+	for range 200 {
+		w.packet(0)
+	}
+	w.settle()
+	w.checkEqual(1)
+	for i, r := range w.routers {
+		r.leads = i == 1
+		r.sayLead()
+		for range 10 { // its word is on its way
+			w.checkEqual(1)
+			w.step(20 * time.Millisecond)
+			w.deliver(1-i, 1)
+		}
+	}
+	w.settle()
+	w.checkEqual(1)
+}
+
 // sweep ends what is not answered, or over: it never travels, and hides what would.
 func (w *world) sweep() {
 	for _, table := range w.tables {

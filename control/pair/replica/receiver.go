@@ -24,9 +24,7 @@ type receiver struct {
 	names   map[wireID]*peerName
 	leads   bool // the peer
 	weLead  func() bool
-	// lastUpdate is the last batch of our own sender's with updates: a comparison must
-	// have none under way.
-	lastUpdate func() uint64
+	sender  *sender // our own
 
 	listed  *listed
 	differ  partSet // parts yet to be asked for
@@ -34,8 +32,9 @@ type receiver struct {
 	answers answer
 	flows   int // at the last comparison
 
-	aside map[asideKey]asideFlow
-	count Counts
+	merging merging
+	aside   map[asideKey]asideFlow
+	count   Counts
 }
 
 // peerName is what an id of the peer means, and to us.
@@ -89,7 +88,7 @@ func (r *receiver) take(id streamID, sequence uint64, body []byte) (ok bool, err
 	if err := readBatch(body, r); err != nil {
 		return false, err
 	}
-	r.flush()
+	r.table.Flush()
 	r.last = sequence
 	return true, nil
 }
@@ -114,8 +113,9 @@ func (r *receiver) begin(id streamID) {
 	r.names, r.listed, r.differ, r.answers = map[wireID]*peerName{}, nil, partSet{}, answer{}
 }
 
-func (r *receiver) flush() {
-	full, err := r.table.Flush()
+// settle waits until the table has all that was taken.
+func (r *receiver) settle() {
+	full, err := r.table.Settle()
 	r.count.Full += uint64(full)
 	if err != nil {
 		r.count.Failed = err
@@ -172,47 +172,74 @@ func (r *receiver) update(u *update) {
 }
 
 func (r *receiver) merge(u *update, of *peerName) {
-	told := loader.Entry{Flow: loader.Flow{
+	m := &r.merging
+	m.of, m.news, m.verdict = of, u.news, agreed
+	m.told = loader.Entry{Flow: loader.Flow{
 		Client: u.client, Vip: of.vip, Backend: of.backend, VipPort: u.vipPort, State: u.state, Idle: u.age,
 	}}
 	if u.generation {
-		told.Flags = loader.FlowGeneration
+		m.told.Flags = loader.FlowGeneration
 	}
 	if u.end {
 		r.count.EndsTaken++
-		r.table.Merge(told.Flow, func(have loader.Entry, found bool) (loader.Entry, loader.Act) {
-			if !found {
-				return have, loader.Keep
-			}
-			return mergeEnd(have, told)
-		})
+		r.table.Merge(m.told.Flow, m.end)
 		return
 	}
 	r.count.PutsTaken++
-	var v verdict
-	r.table.Merge(told.Flow, func(have loader.Entry, found bool) (loader.Entry, loader.Act) {
-		v = agreed
+	r.table.Merge(m.told.Flow, m.put)
+	switch m.verdict {
+	case dispute:
+		r.count.Disputes++
+	case repaired:
+		r.count.Repaired++
+	}
+}
+
+// A merging is the update at hand. It is made once: a copy of all flows is to make no
+// garbage.
+type merging struct {
+	told    loader.Entry
+	of      *peerName
+	news    bool
+	verdict verdict
+
+	put, end func(have loader.Entry, found bool) (loader.Entry, loader.Act)
+}
+
+func (r *receiver) makeMerging() {
+	m := &r.merging
+	m.put = func(have loader.Entry, found bool) (loader.Entry, loader.Act) {
+		m.verdict = agreed
+		if !found && !m.news && r.isEnding(m) {
+			return have, loader.Keep // they have not heard of it yet
+		}
 		if !found {
-			told.Flags = told.Flags&loader.FlowGeneration | loader.FlowSent
-			return told, loader.Write
+			m.told.Flags = m.told.Flags&loader.FlowGeneration | loader.FlowSent
+			return m.told, loader.Write
 		}
 		var ours uint64
 		if h, ok := r.hashes.of(have.Backend); ok {
 			ours = h.real
 		}
 		var is loader.Entry
-		is, v = merge(have, told, u.news, of.real, ours, r.rank())
+		is, m.verdict = merge(have, m.told, m.news, m.of.real, ours, r.rank())
 		if is == have {
 			return is, loader.Keep
 		}
 		return is, loader.Write
-	})
-	switch v {
-	case dispute:
-		r.count.Disputes++
-	case repaired:
-		r.count.Repaired++
 	}
+	m.end = func(have loader.Entry, found bool) (loader.Entry, loader.Act) {
+		if !found {
+			return have, loader.Keep
+		}
+		return mergeEnd(have, m.told)
+	}
+}
+
+// isEnding says if we have told the flow's end, and that is on its way.
+func (r *receiver) isEnding(m *merging) bool {
+	_, is := r.sender.ending[flowHash(m.told.Client, m.told.VipPort, m.of.hashed.vip)]
+	return is
 }
 
 func (r *receiver) keepAside(u *update, of *peerName) {
@@ -234,7 +261,7 @@ func (r *receiver) retry() {
 			r.merge(&flow.update, flow.of)
 		}
 	}
-	r.flush()
+	r.settle()
 }
 
 func (r *receiver) list(set partSet) {
@@ -249,7 +276,7 @@ func (r *receiver) listEnd() {
 	if r.listed == nil {
 		return
 	}
-	r.flush()
+	r.settle()
 	if !r.listed.parts.empty() {
 		r.endUnlisted()
 	}
@@ -260,6 +287,9 @@ func (r *receiver) listEnd() {
 func (r *receiver) endUnlisted() {
 	var over []loader.Flow
 	r.each(func(e *loader.Entry, flow, _ uint64) {
+		if e.Ended() {
+			return
+		}
 		if _, told := r.listed.flows[flow]; !told && r.listed.parts.has(partOf(flow)) && e.Flags&loader.FlowChanged == 0 {
 			over = append(over, e.Flow)
 		}
@@ -281,13 +311,14 @@ func (r *receiver) endUnlisted() {
 	}
 }
 
-// each tells the flows of the table that both routers should have, with the hash of
-// the flow and of its real's name.
+// each tells the flows of the table that the other router has, as far as this one has
+// told it, with the hash of the flow and of its real's name: those too whose end is yet
+// to be told.
 func (r *receiver) each(tell func(e *loader.Entry, flow, real uint64)) {
 	var none loader.Marks
 	for page := range r.table.Pages() {
 		r.table.Scan(page, &none, true, func(e *loader.Entry, _ loader.Mark) {
-			if e.Flags&loader.FlowSent == 0 || e.Ended() {
+			if e.Flags&loader.FlowSent == 0 {
 				return
 			}
 			if of, ok := r.hashes.of(e.Backend); ok {
@@ -315,14 +346,14 @@ func (r *receiver) addAside(s *sums) {
 	}
 }
 
-// digest compares. While something of ours is under way the tables cannot be equal.
+// digest compares. What we told the other router since, it could not count.
 func (r *receiver) digest(applied uint64, theirs *sums) {
-	if applied < r.lastUpdate() {
+	r.settle()
+	ours, flows := r.sums()
+	if !r.sender.asOf(applied, &ours) {
 		r.answers = answer{kind: answerAgain}
 		return
 	}
-	r.flush()
-	ours, flows := r.sums()
 	r.differ, r.flows = ours.differing(theirs), flows
 	if r.differ.empty() {
 		r.answers = answer{kind: answerEqual}

@@ -111,8 +111,9 @@ func New(config Config) *Replica {
 	r.sender.stream.incarnation = rand.Uint64() | 1
 	r.receiver = receiver{
 		table: config.Table, hashes: &r.hashes, retired: map[uint64]struct{}{}, names: map[wireID]*peerName{}, aside: map[asideKey]asideFlow{},
-		weLead: func() bool { return r.leads }, lastUpdate: func() uint64 { return r.sender.lastUpdate },
+		weLead: func() bool { return r.leads }, sender: &r.sender,
 	}
+	r.receiver.makeMerging()
 	return r
 }
 
@@ -194,9 +195,12 @@ func (r *Replica) do(ctx context.Context, f func()) error {
 }
 
 // Connected says that a connection to the other router is there, or another one than
-// before, or (false) none.
-func (r *Replica) Connected(is bool) {
-	_ = r.do(context.Background(), func() { r.connect(is) })
+// before, and which version of the pair's protocol both speak; 0: there is none.
+func (r *Replica) Connected(protocol int) {
+	_ = r.do(context.Background(), func() {
+		r.sender.protocol = protocol
+		r.connect(protocol > 0)
+	})
 }
 
 // Lead says whether this router is the active one: its flows are those that count.
@@ -543,12 +547,13 @@ func (r *Replica) acknowledge() {
 	if last.stream == in.stream && last.sequence == in.last && in.answers.kind == answerNone || in.last == 0 {
 		return
 	}
+	in.settle()
 	answer := append(appendHead(nil, frameAnswer, in.stream, in.last), byte(in.answers.kind))
 	if in.answers.kind == answerWant {
 		answer = appendParts(answer, &in.answers.want)
 	}
-	if in.answers.kind == answerEqual {
-		r.equalAt, r.flows = r.now(), in.flows
+	if in.answers.kind == answerEqual { // whoever compared: so nothing is left to be copied
+		r.bulk, r.equalAt, r.flows = true, r.now(), in.flows
 	}
 	in.answers.kind, last.stream, last.sequence = answerNone, in.stream, in.last
 	r.out(answer)

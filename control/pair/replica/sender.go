@@ -24,16 +24,19 @@ type sender struct {
 	hashes *hashes
 	emit   func(frame []byte)
 
+	protocol int // that the other router speaks too
 	stream   streamID
 	sequence uint64 // of the last batch
-	// lastUpdate is the last batch that has updates, the present one included.
-	lastUpdate uint64
-	told       map[wireID]loader.BackendName
-	base       map[wireID]loader.BackendName // likewise, of what is acknowledged
-	batch      []byte
-	names      []named // told in it
-	unacked    []sentBatch
-	waiting    int // bytes of unacked
+	// retold is the last batch of what an earlier stream may have delivered already.
+	retold  uint64
+	told    map[wireID]loader.BackendName
+	base    map[wireID]loader.BackendName // likewise, of what is acknowledged
+	batch   []byte
+	names   []named // told in it
+	changes []change
+	ending  map[uint64]uint64 // flows whose end is on its way, and its batch
+	unacked []sentBatch
+	waiting int // bytes of unacked
 
 	count Counts
 }
@@ -43,20 +46,28 @@ type named struct {
 	name loader.BackendName
 }
 
+// A change is what an update adds to the sum of its flow's part.
+type change struct {
+	flow, by uint64
+	end      bool
+}
+
 type sentBatch struct {
 	sequence uint64
 	at       time.Time
 	body     []byte // operations
 	names    []named
+	changes  []change
 }
 
 // begin opens a new stream, with what the last one has not delivered.
 func (s *sender) begin(now time.Time) {
 	lost, base := append(s.unacked, sentBatch{body: s.batch, names: s.names}), s.base
 	s.stream.number++
-	s.sequence, s.lastUpdate, s.waiting = 0, 0, 0
+	s.sequence, s.waiting = 0, 0
 	s.told, s.base = map[wireID]loader.BackendName{}, map[wireID]loader.BackendName{}
-	s.batch, s.names, s.unacked = nil, nil, nil
+	s.batch, s.names, s.changes, s.unacked = nil, nil, nil, nil
+	s.ending = map[uint64]uint64{}
 	again := &resender{s: s, names: base}
 	if again.names == nil {
 		again.names = map[wireID]loader.BackendName{}
@@ -65,6 +76,28 @@ func (s *sender) begin(now time.Time) {
 		_ = readBatch(b.body, again) // our own
 		s.flushFull(now)
 	}
+	s.retold = s.sequence + 1
+}
+
+// asOf makes sums of this table those that it had when the other router had applied a
+// batch, and no later one: only what that router has, or had, can be in its own. It
+// cannot while that router may have had more by an earlier stream.
+func (s *sender) asOf(applied uint64, of *sums) bool {
+	if applied < s.retold || applied > s.sequence {
+		return false
+	}
+	undo := func(changes []change) {
+		for _, c := range changes {
+			of[partOf(c.flow)] -= c.by
+		}
+	}
+	undo(s.changes)
+	for _, b := range s.unacked {
+		if b.sequence > applied {
+			undo(b.changes)
+		}
+	}
+	return true
 }
 
 // A resender puts the updates of old batches into the present stream.
@@ -111,10 +144,9 @@ func (s *sender) add(u *update, name loader.BackendName) {
 		s.batch = appendName(s.batch, u.backend, name)
 	}
 	s.batch = appendUpdate(s.batch, u, name.Vip.Port() == 0)
-	s.lastUpdate = s.sequence + 1
 }
 
-// entry tells an entry of the table.
+// entry tells an entry of the table, by the bits that it had before it was marked.
 func (s *sender) entry(e *loader.Entry, end, news bool) {
 	of, ok := s.hashes.of(e.Backend)
 	if !ok {
@@ -125,6 +157,15 @@ func (s *sender) entry(e *loader.Entry, end, news bool) {
 		s.count.Ends++
 	} else {
 		s.count.Puts++
+	}
+	if has := e.Flags&loader.FlowSent != 0; has == end {
+		flow := flowHash(e.Client, e.VipPort, of.vip)
+		by := contribution(flow, of.real)
+		if end {
+			by = -by
+			s.ending[flow] = s.sequence + 1
+		}
+		s.changes = append(s.changes, change{flow, by, end})
 	}
 	s.add(&update{
 		end: end, news: news, generation: e.Flags&loader.FlowGeneration != 0, state: e.State,
@@ -157,12 +198,15 @@ func (s *sender) flush(now time.Time) {
 	s.sequence++
 	frame := appendHead(make([]byte, 0, len(s.batch)+32), frameBatch, s.stream, s.sequence)
 	head := len(frame)
+	if nextProtocol && s.protocol > 1 {
+		frame = append(frame, opNext)
+	}
 	frame = append(frame, s.batch...)
-	s.unacked = append(s.unacked, sentBatch{s.sequence, now, frame[head:], s.names})
-	s.waiting += len(s.batch)
+	s.unacked = append(s.unacked, sentBatch{s.sequence, now, frame[head:], s.names, s.changes})
+	s.waiting += len(frame) - head
 	s.count.Batches++
 	s.count.Bytes += uint64(len(frame))
-	s.batch, s.names = s.batch[:0], nil
+	s.batch, s.names, s.changes = s.batch[:0], nil, nil
 	s.emit(frame)
 }
 
@@ -176,6 +220,11 @@ func (s *sender) acknowledged(sequence uint64) bool {
 		s.waiting -= len(s.unacked[n].body)
 		for _, of := range s.unacked[n].names {
 			s.base[of.id] = of.name
+		}
+		for _, c := range s.unacked[n].changes {
+			if c.end && s.ending[c.flow] == s.unacked[n].sequence {
+				delete(s.ending, c.flow)
+			}
 		}
 	}
 	s.unacked = s.unacked[n:]

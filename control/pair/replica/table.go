@@ -24,7 +24,8 @@ type Table interface {
 	Timeout(loader.VipID, loader.State) time.Duration
 
 	Merge(flow loader.Flow, f func(have loader.Entry, found bool) (loader.Entry, loader.Act))
-	Flush() (full int, err error)
+	Flush()
+	Settle() (full int, err error)
 }
 
 // hashes remembers the hashes of backends' names.

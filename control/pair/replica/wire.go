@@ -35,7 +35,7 @@ const (
 	answerNone  answerKind = iota // only what was applied
 	answerEqual                   // the tables hold the same flows
 	answerWant                    // send these parts again
-	answerAgain                   // compare again: the list is done, or more was under way
+	answerAgain                   // compare again: the list is done, or an older stream may have been applied
 )
 
 // An operation's first byte has these, and of a put or end more.
@@ -48,6 +48,7 @@ const (
 	opListEnd    = 4
 	opDigest     = 5 // the peer's sequence applied last, 1,024 sums of 8
 	opLead       = 6 // with opBit: the sender leads
+	opNext       = 7 // of the version after this, which only tests know
 	opV6         = 1 << 3
 	opGeneration = 1 << 4
 	opStateShift = 5 // 2 bits, of a put: place in putStates
@@ -221,7 +222,7 @@ type reader interface {
 	name(id wireID, name loader.BackendName)
 	// anyPort says if the id has been named, and if its vip has every port.
 	anyPort(id wireID) (any, named bool)
-	update(u *update)
+	update(u *update) // which is valid until it returns
 	lead(bool)
 	list(partSet)
 	listEnd()
@@ -231,11 +232,12 @@ type reader interface {
 // readBatch reads all operations, or fails without a word about what follows.
 func readBatch(body []byte, r reader) error {
 	c := cursor{rest: body}
+	var u update // one for all: it is given away by an interface
 	for len(c.rest) > 0 {
 		op := c.byte()
 		switch op & opMask {
 		case opPut, opEnd:
-			readUpdate(&c, op, r)
+			readUpdate(&c, op, &u, r)
 		case opName:
 			readName(&c, op, r)
 		case opList:
@@ -255,6 +257,8 @@ func readBatch(body []byte, r reader) error {
 			if !c.broken {
 				r.digest(applied, &s)
 			}
+		case opNext:
+			c.broken = !nextProtocol
 		default:
 			return fmt.Errorf("%w: operation %d", errBroken, op&opMask)
 		}
@@ -265,8 +269,8 @@ func readBatch(body []byte, r reader) error {
 	return nil
 }
 
-func readUpdate(c *cursor, op byte, r reader) {
-	u := update{
+func readUpdate(c *cursor, op byte, u *update, r reader) {
+	*u = update{
 		end: op&opMask == opEnd, news: op&opNews != 0, generation: op&opGeneration != 0,
 		state: putStates[op>>opStateShift&3], client: c.addrPort(op&opV6 != 0), backend: wireID(c.uvarint(mostID)),
 	}
@@ -284,7 +288,7 @@ func readUpdate(c *cursor, op byte, r reader) {
 		u.age = time.Duration(c.uvarint(mostAge)) * time.Second
 	}
 	if !c.broken {
-		r.update(&u)
+		r.update(u)
 	}
 }
 

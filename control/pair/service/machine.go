@@ -287,6 +287,30 @@ func (m *Machine) Told() []Event {
 	return told
 }
 
+// A View is how a service stands.
+type View struct {
+	Name     string
+	State    string // running, stopped, failed; or between: unknown, broken, stuck
+	Critical bool
+	Failures int   // within the last hour
+	Restarts int   // so many of them are mended
+	Err      error // of the last thing that failed; nil: it runs as it should
+}
+
+// Views are of all of them, in their order.
+func (m *Machine) Views(now time.Time) (list []View) {
+	for i := range m.list {
+		s := &m.list[i]
+		v := View{Name: s.Name, State: s.state.String(), Critical: s.Critical, Restarts: s.Restarts, Err: s.err}
+		if s.gaveUp(now) && s.state != runs {
+			v.State = "failed"
+		}
+		v.Failures = len(s.failures)
+		list = append(list, v)
+	}
+	return list
+}
+
 // Fault says which critical service has failed. Empty: none.
 func (m *Machine) Fault(now time.Time) string {
 	for i := range m.list {

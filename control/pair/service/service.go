@@ -80,6 +80,13 @@ func (s *Services) Fault() string {
 	return s.fault
 }
 
+// Views are how the services stand, in their order.
+func (s *Services) Views() []View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.Views(time.Now())
+}
+
 // Close leaves the services as they are, and kills the program that is about one.
 func (s *Services) Close() {
 	s.end()

@@ -43,7 +43,9 @@
 // With Config.Fence, who is about to take over from silence has the peer fenced before,
 // unless its last word over a TLS link that lives was that it is a standby (Rests), or it
 // was never heard since this router's boot. Agreement (Take), a goodbye and a hold fence
-// nobody. Start.Heard is Snapshot.Heard of earlier lives, kept until the next boot.
+// nobody. Nor does a router whose own networks are broken (Facts.Cut): it stays a standby,
+// or goes on without if the configuration says proceed. Start.Heard is Snapshot.Heard of
+// earlier lives, kept until the next boot.
 //
 // # The lease
 //
@@ -52,8 +54,8 @@
 // the peer waits for 3 intervals and its skew time. It is open, and a crash changes
 // nothing, in hold, and while the peer has not been heard for an Active_Down_Interval:
 // neither on the wire nor by TLS (Linked). A standby is silent on the wire, so without TLS
-// it cannot be told from none. A foreign peer may always be there unheard: beside one
-// the lease is open in hold only.
+// it cannot be told from none. A foreign peer may always be there unheard, and no hold
+// keeps it from taking over: beside one the lease is never open.
 //
 // # Forged adverts
 //

@@ -29,6 +29,9 @@ type suspect struct {
 func (m *Machine) Hear(now Instant, h Heard) Output {
 	m.wake(now)
 	m.state.Counters.Received++
+	if h.Checksum == PseudoHeader {
+		m.state.Counters.PseudoHeader++
+	}
 	if why := m.stranger(h); why != "" {
 		m.state.Counters.Ignored++
 		m.conflict(now, h, why)
@@ -157,7 +160,7 @@ func (m *Machine) obey(now Instant, priority uint8, interval time.Duration, beat
 	default:
 		m.interval = m.learned(interval)
 		if m.c.Peer == Tarpon { // which never takes over from an active router unasked
-			m.splitBrain(now, fmt.Sprintf("%s is active too and wins with priority %d against %d", who, priority, m.advertised()))
+			m.splitBrain(now, false, fmt.Sprintf("%s is active too and wins with priority %d against %d", who, priority, m.advertised()))
 		}
 		m.standBack(now, fmt.Sprintf("%s advertises priority %d against %d", who, priority, m.advertised()))
 	}
@@ -222,7 +225,7 @@ func (m *Machine) answer(now Instant, who string) {
 		m.reminded = now
 		m.state.Announces++
 	}
-	m.splitBrain(now, fmt.Sprintf("%s is active too and loses against priority %d", who, m.advertised()))
+	m.splitBrain(now, true, fmt.Sprintf("%s is active too and loses against priority %d", who, m.advertised()))
 }
 
 // wait gives the active router another Active_Down_Interval.

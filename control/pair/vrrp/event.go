@@ -32,6 +32,9 @@ type Event struct {
 	Link    string     // its interface, where it is of one
 	From    netip.Addr // who sent it, where somebody did
 	Message string
+	// Of a split brain: whether this router goes on, and how long it has been active.
+	Won    bool
+	Active time.Duration
 }
 
 // again is how long the same trouble stays untold.
@@ -59,6 +62,11 @@ func (m *Machine) conflict(now Instant, h Heard, why string) {
 		Message: fmt.Sprintf("%s uses VRID %d on %s as well: %s", h.From, m.c.VRID, link, why)})
 }
 
-func (m *Machine) splitBrain(now Instant, message string) {
-	m.seldom(now, Event{Kind: SplitBrain, Message: fmt.Sprintf("%s; this router is active since %s", message, now-m.state.Since)})
+// splitBrain is told before the loser stands back. The winner may hear many losing adverts.
+func (m *Machine) splitBrain(now Instant, won bool, message string) {
+	tell := m.tell
+	if won {
+		tell = m.seldom
+	}
+	tell(now, Event{Kind: SplitBrain, Won: won, Active: now - m.state.Since, Message: message})
 }

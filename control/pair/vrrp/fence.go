@@ -30,22 +30,27 @@ func (m *Machine) Fenced(now Instant, err error) Output {
 	}
 	m.state.Fence = false
 	m.due = now
-	switch {
-	case err == nil:
-		m.fenced, m.shot = true, "; the peer was fenced"
-		if wanted {
-			m.shot += fmt.Sprintf(" in %s", (now - since).Round(time.Millisecond))
-		}
-		m.tell(now, Event{Kind: Fenced, Message: m.shot[2:]})
+	if err != nil {
+		m.unable(now, fmt.Sprintf("the peer could not be fenced: %s", err))
 		return m.done()
-	case m.c.Fence.Proceed:
-		m.unfenced, m.shot = true, fmt.Sprintf("; the peer could not be fenced: %s", err)
-	default:
-		m.wait(now, fmt.Sprintf("the peer could not be fenced: %s", err))
+	}
+	m.fenced, m.shot = true, "; the peer was fenced"
+	if wanted {
+		m.shot += fmt.Sprintf(" in %s", (now - since).Round(time.Millisecond))
+	}
+	m.tell(now, Event{Kind: Fenced, Message: m.shot[2:]})
+	return m.done()
+}
+
+// unable: the peer is not fenced, and may be active.
+func (m *Machine) unable(now Instant, why string) {
+	if m.c.Fence.Proceed {
+		m.unfenced, m.shot, m.due = true, "; "+why, now
+	} else {
+		m.wait(now, why)
 		m.due = now + max(fenceAgain, m.activeDown())
 	}
-	m.seldom(now, Event{Kind: FenceFailed, Message: fmt.Sprintf("the peer could not be fenced: %s", err)})
-	return m.done()
+	m.seldom(now, Event{Kind: FenceFailed, Message: why})
 }
 
 // met: the peer is there.
@@ -64,8 +69,13 @@ func (m *Machine) mayRest(now Instant) bool {
 	return m.c.Fence != nil && m.facts.Peer.Linked && !m.spoke && now-m.rested > restsFor
 }
 
-// fence has the peer fenced, after the delay in which it may have fenced us.
+// fence has the peer fenced, after the delay in which it may have fenced us. A router
+// whose own networks are broken would shoot a healthy one that it does not hear.
 func (m *Machine) fence(now Instant) {
+	if m.facts.Cut != "" {
+		m.unable(now, "the peer is not fenced: its silence may be due to this router's fault: "+m.facts.Cut)
+		return
+	}
 	if m.fencing == 0 {
 		m.fencing = now
 	}

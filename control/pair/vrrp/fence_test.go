@@ -112,6 +112,20 @@ func TestFence(t *testing.T) {
 		t.Errorf("active because %q, want %q", got, want)
 	}
 
+	// The silence may be its own doing.
+	alone := func(change ...func(*Fence)) *driver {
+		d := drive(t, tarpon(fence(change...)), settledStart).hear(200)
+		return d.facts(func(f *Facts) { f.Fault, f.Cut = "leg wan", "leg wan" }).after(d.m.activeDown())
+	}
+	alone().fences(false).is(Standby).tells(FenceFailed).after(time.Hour).fences(false).is(Standby)
+	d = alone().facts(func(f *Facts) { f.Fault, f.Cut = "", "" })
+	d.after(fenceAgain).fences(true)
+	d = alone(func(f *Fence) { f.Proceed = true }).after(0).is(Active).fences(false)
+	if got, want := d.m.State().Why, "nobody is heard; the peer is not fenced: its silence may be due to this router's fault: leg wan"; got != want {
+		t.Errorf("active because %q, want %q", got, want)
+	}
+	silent(func(f *Fence) { f.Delay = time.Second }).facts(func(f *Facts) { f.Cut = "leg wan" }).after(time.Second).fences(false)
+
 	// The delay: the other one may shoot first.
 	later := func(f *Fence) { f.Delay = 2 * time.Second }
 	silent(later).fences(false).after(2*time.Second - 1).fences(false).after(1).fences(true)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,7 +41,8 @@ type wire struct {
 	us, them string
 
 	mu    sync.Mutex
-	heard map[netip.Addr]advert // by source
+	heard map[netip.Addr]advert // the last one, by source
+	claim map[netip.Addr]advert // the last one that was no goodbye
 	all   [][]byte              // every VRRP packet, with its IP header
 }
 
@@ -50,12 +52,14 @@ type advert struct {
 	priority byte
 }
 
+var wires atomic.Int64
+
 func newWire(t *testing.T) *wire {
 	if os.Getuid() != 0 {
 		t.Fatal("this test needs root: it makes network namespaces")
 	}
-	name := fmt.Sprintf("vrrp%d%03d", os.Getpid(), time.Now().UnixNano()%1000)
-	w := &wire{t: t, us: name + "-us", them: name + "-them", heard: map[netip.Addr]advert{}}
+	name := fmt.Sprintf("vrrp%d-%d", os.Getpid(), wires.Add(1))
+	w := &wire{t: t, us: name + "-us", them: name + "-them", heard: map[netip.Addr]advert{}, claim: map[netip.Addr]advert{}}
 	for _, ns := range []string{w.us, w.them} {
 		command(t, "ip", "netns", "add", ns)
 		t.Cleanup(func() { command(t, "ip", "netns", "del", ns) })
@@ -148,6 +152,9 @@ func (w *wire) note(frame []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[source] = advert{time.Now(), payload[2]}
+	if payload[2] > 0 {
+		w.claim[source] = w.heard[source]
+	}
 	if len(w.all) < 10000 {
 		w.all = append(w.all, append([]byte(nil), frame[14:]...))
 	}
@@ -262,18 +269,50 @@ func (m *match) play() {
 
 	priority(better)
 	m.expect("our track is well again", true)
+	// It is active for three intervals: too short for a busy machine to look at it, but
+	// the wire has noted it.
+	yielded := time.Now()
 	m.ours.Yield("test", true)
-	m.waitFor("we say goodbye and it takes over", m.rival.active)
+	m.waitFor("we say goodbye and it takes over", func() bool { return m.claimed(yielded) })
 	m.expect("and preempt again", true)
 
-	m.ours.Close()
-	m.waitFor("it takes over", m.rival.active)
 	m.config.Preempt = false
-	m.run()
+	for range 3 {
+		m.ours.Close()
+		m.waitFor("it takes over", m.rival.active)
+		m.run()
+		if m.leaves() {
+			break
+		}
+	}
 	m.expect("without preempt we leave it", false)
 	if s := m.ours.Snapshot(); s.Refused != 0 || s.Counters.Ignored != 0 {
 		m.t.Errorf("refused %d (%s), ignored %d", s.Refused, s.RefusedWhy, s.Counters.Ignored)
 	}
+}
+
+// claimed: the rival has sent an advert since that was no goodbye.
+func (m *match) claimed(since time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for source, a := range m.claim {
+		if source != m.config.Links[0].Own && a.at.After(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// leaves says whether we leave a rival that is active alone. On a busy machine its
+// adverts may be late for longer than we wait, and we take over by right.
+func (m *match) leaves() bool {
+	for limit := time.Now().Add(10 * m.config.Advert); time.Now().Before(limit); time.Sleep(20 * ms) {
+		if s := m.ours.Snapshot(); s.Role == vrrp.Active {
+			m.t.Logf("once more: active, %s", s.Why)
+			return false
+		}
+	}
+	return true
 }
 
 func (m *match) waitFor(what string, condition func() bool) {
@@ -293,6 +332,13 @@ func (w *wire) holds(address string) bool {
 }
 
 // config is of IPv4 or IPv6, multicast version 3.
+//
+// Its checksum has a pseudo-header, so one row is missing in what follows: version 3 over
+// IPv4 without one, as RFC 9568 has it and as two Tarpons speak. Debian 12 has no router that
+// does: keepalived 2.2.7 ("Invalid VRRPv3 checksum") and FRR 8.4.4 ("Bad VRRP checksum")
+// neither send nor take it; keepalived's v3_checksum_as_v2 and FRR's
+// checksum-with-ipv4-pseudoheader are of later versions. What vouches for that way is
+// TestChecksumWays, whose sums were made by hand.
 func config(is6 bool) vrrp.Config {
 	c := vrrp.Config{
 		VRID: vrid, Version: 3, Peer: vrrp.Foreign, Transport: vrrp.Multicast, Advert: 200 * ms, Checksum: vrrp.PseudoHeader,
@@ -385,7 +431,7 @@ func keepalived(w *wire, version int, advert time.Duration, address, lines strin
 
 func TestKeepalived(t *testing.T) {
 	if _, err := exec.LookPath("keepalived"); err != nil {
-		t.Fatalf("%v; make packages", err)
+		t.Fatalf("%v; make test installs it", err)
 	}
 	for _, row := range []struct {
 		name    string
@@ -468,7 +514,7 @@ func frr(w *wire, is6 bool, advert time.Duration) *rival {
 
 func TestFRR(t *testing.T) {
 	if _, err := os.Stat("/usr/lib/frr/vrrpd"); err != nil {
-		t.Fatalf("%v; make packages", err)
+		t.Fatalf("%v; make test installs it", err)
 	}
 	for _, is6 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("v3 IPv6 %t", is6), func(t *testing.T) {

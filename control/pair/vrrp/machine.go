@@ -36,6 +36,9 @@ type Facts struct {
 	// Fault says what makes this router unfit to be active while the peer could be.
 	// Empty: nothing does.
 	Fault string
+	// Cut says what of this router's networks is broken, so that the peer's silence may be
+	// its own doing: it fences nobody. Empty: nothing is.
+	Cut string
 	// Hold: the roles stay as they are, whatever fails.
 	Hold bool
 	// CarrierSince is since when every leg with a floating address has had carrier;
@@ -67,6 +70,9 @@ type Start struct {
 	Lease Instant
 	// Settled: this router was up before, since its boot.
 	Settled bool
+	// Away: it had another life, after which a Tarpon may have become active, and may be
+	// restarting: its last advert, which would say so, was not heard.
+	Away bool
 	// Heard: the peer was, since then.
 	Heard bool
 	Facts Facts
@@ -86,7 +92,8 @@ type Output struct {
 	SetLease bool
 	Lease    Instant // 0: it has ended
 	Send     bool
-	Priority uint8 // of the advert
+	Priority uint8         // of the advert
+	Interval time.Duration // that it says
 	Events   []Event
 }
 
@@ -100,6 +107,7 @@ type Machine struct {
 	state State
 
 	due      Instant // active: of the next advert; standby: when patience ends
+	pace     Instant // between our adverts; longer than configured only in a Pause
 	interval Instant // between the peer's adverts
 	heard    Instant // from the peer, by whatever way
 	graceEnd Instant // a takeover by agreement: until then the peer's last adverts may still come
@@ -182,15 +190,20 @@ type Counters struct {
 	Received uint64 // of our VRID
 	Ignored  uint64 // of these: from somebody who is not our peer, or does not speak as agreed
 	Unproven uint64 // of these: not confirmed over TLS
+	// PseudoHeader counts of those received that had one in their checksum, over IPv4.
+	PseudoHeader uint64
 }
 
 // New makes a machine at rest. The configuration is valid. The first call of Expired
 // may make it active.
 func New(c Config, start Start, now Instant) *Machine {
-	m := &Machine{c: c, interval: c.Advert, heard: now, awake: now, first: !start.Settled, told: map[string]Instant{}}
+	m := &Machine{c: c, interval: c.Advert, pace: c.Advert, heard: now, awake: now, first: !start.Settled, told: map[string]Instant{}}
 	m.state = State{Heard: start.Heard, Since: now, Why: "just started", Lease: start.Lease, Links: make([]LinkState, len(c.Links))}
 	m.setFacts(now, start.Facts)
 	m.claim = start.Lease > now && !m.unfitAlone()
+	if start.Away && !m.claim && c.Peer == Tarpon {
+		m.away = now
+	}
 	m.due = now + m.activeDown()
 	return m
 }
@@ -234,8 +247,8 @@ func (m *Machine) Expired(now Instant) Output {
 			if now-m.due > m.c.Advert/2 {
 				m.state.Counters.Late++
 			}
-			if m.due += m.c.Advert; m.due <= now {
-				m.due = now + m.c.Advert
+			if m.due += m.pace; m.due <= now {
+				m.due = now + m.pace
 			}
 			m.send(m.advertised())
 			m.away = 0
@@ -345,6 +358,21 @@ func (m *Machine) Yield(now Instant, why string, goodbye bool) Output {
 	return m.done()
 }
 
+// Pause makes the last advert before a restart in place one that lasts: a standby counts
+// in the intervals of what it heard last (RFC 9568 section 6.1), and the lease is as long.
+// The first advert of the next life brings the short interval back. In version 2 an
+// interval is as configured, or not heeded.
+func (m *Machine) Pause(now Instant, interval time.Duration) Output {
+	if m.state.Role == Active {
+		if m.c.Version == 3 {
+			m.pace = max(m.c.Advert, interval)
+		}
+		m.due = now + m.pace
+		m.send(m.advertised())
+	}
+	return m.done()
+}
+
 // Probed says who answered for a floating address, in words; empty: nobody did.
 func (m *Machine) Probed(now Instant, who string) Output {
 	if !m.state.Probe {
@@ -365,7 +393,9 @@ func (m *Machine) done() Output {
 	return out
 }
 
-func (m *Machine) send(priority uint8) { m.out.Send, m.out.Priority = true, priority }
+func (m *Machine) send(priority uint8) {
+	m.out.Send, m.out.Priority, m.out.Interval = true, priority, m.pace
+}
 
 func (m *Machine) setLease(until Instant) {
 	m.state.Lease = until
@@ -382,12 +412,13 @@ func (m *Machine) dropClaim() {
 
 // leaseFrom is the lease of a router whose advert has just gone out.
 func (m *Machine) leaseFrom(now Instant) Instant {
-	// A foreign standby is never heard, and may be there all the same.
-	alone := m.c.Peer == Tarpon && !m.facts.Peer.Linked && now-m.heard >= m.activeDown()
-	if m.facts.Hold || alone {
+	// A foreign standby is never heard, may be there all the same, and takes over
+	// whatever is held here.
+	alone := !m.facts.Peer.Linked && now-m.heard >= m.activeDown()
+	if m.c.Peer == Tarpon && (m.facts.Hold || alone) {
 		return Open
 	}
-	return now + 3*m.c.Advert
+	return now + 3*m.pace
 }
 
 // wake notices that time has passed without this router. Whoever was away does not know

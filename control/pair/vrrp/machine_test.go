@@ -69,7 +69,7 @@ func (d *driver) take(o Output) {
 		d.out.SetLease, d.out.Lease = true, o.Lease
 	}
 	if o.Send {
-		d.out.Send, d.out.Priority = true, o.Priority
+		d.out.Send, d.out.Priority, d.out.Interval = true, o.Priority, o.Interval
 		d.take(d.m.Sent(d.now, 1))
 	}
 }
@@ -146,7 +146,7 @@ func (d *driver) tells(kinds ...Kind) *driver {
 		got = append(got, e.Kind)
 	}
 	if !slices.Equal(got, kinds) {
-		d.t.Fatalf("at %s: events %q, want %q", d.now-boot, d.out.Events, kinds)
+		d.t.Fatalf("at %s: events %+v, want %+v", d.now-boot, d.out.Events, kinds)
 	}
 	d.out.Events = nil
 	return d
@@ -280,6 +280,9 @@ func TestStrangers(t *testing.T) {
 			if slices.ContainsFunc(d.out.Events, func(e Event) bool { return e.Kind == Conflict }) {
 				t.Error("told again within a minute")
 			}
+			if s := d.m.State(); s.Counters.PseudoHeader != uint64(2*h.Checksum) || c.obeyed && s.Links[0].Checksum != h.Checksum {
+				t.Errorf("its checksum: %+v, %+v", s.Counters, s.Links)
+			}
 		})
 	}
 }
@@ -345,6 +348,34 @@ func TestFirstTakeover(t *testing.T) {
 		d := drive(t, c, Start{}).hear(100).hear(0)
 		d.after(100 * ms * 106 / 256).is(Active)
 	})
+}
+
+// The last advert before a restart lasts longer, and the first one after it as always.
+func TestPause(t *testing.T) {
+	linked := func(f *Facts) { f.Peer.Linked = true }
+	d := drive(t, tarpon(), settledStart).facts(linked).active()
+	o := d.m.Pause(d.now, 2*time.Second)
+	if !o.Send || o.Priority != 150 || o.Interval != 2*time.Second {
+		t.Errorf("the last advert is %+v", o)
+	}
+	d.take(o)
+	if d.out.Lease != d.now+6*time.Second {
+		t.Errorf("at %s the lease is until %s", d.now, d.out.Lease)
+	}
+	if next := d.m.Next(); next != d.now+2*time.Second {
+		t.Errorf("at %s the next advert is at %s: it would end the pause", d.now, next)
+	}
+	next := drive(t, tarpon(), Start{Settled: true, Lease: d.out.Lease})
+	next.take(next.m.Expired(next.now))
+	if next.is(Active).sends(150); next.out.Lease != next.now+300*ms || next.out.Interval != 100*ms {
+		t.Errorf("the next life begins with %+v", next.out)
+	}
+	if o := drive(t, foreign(version2), settledStart).active().m.Pause(boot+2*time.Second, 2*time.Second); o.Interval != time.Second {
+		t.Errorf("version 2 says %s", o.Interval)
+	}
+	if o := drive(t, tarpon(), settledStart).m.Pause(boot, 2*time.Second); o.Send {
+		t.Error("a standby advertises")
+	}
 }
 
 func TestStartWithLease(t *testing.T) {
@@ -431,6 +462,10 @@ func TestLease(t *testing.T) {
 	d = drive(t, foreign(), settledStart).active().after(time.Hour)
 	if lease := d.m.State().Lease; lease == Open {
 		t.Error("open although a foreign standby may be there")
+	}
+	d.facts(func(f *Facts) { f.Hold = true }).after(time.Second)
+	if lease := d.m.State().Lease; lease == Open {
+		t.Error("open although no hold keeps a foreign standby from taking over")
 	}
 }
 

@@ -181,6 +181,13 @@ func (s *Speaker) Yield(why string, goodbye bool) {
 	s.askAndWait(func(now Instant) Output { return s.m.Yield(now, why, goodbye) })
 }
 
+// Pause is to be called before a restart in place, and Close at once after it: an active
+// router's last advert and its lease are of this interval. It returns when the advert is
+// out.
+func (s *Speaker) Pause(interval time.Duration) {
+	s.askAndWait(func(now Instant) Output { return s.m.Pause(now, interval) })
+}
+
 func (s *Speaker) ask(what func(Instant) Output) {
 	select {
 	case s.asked <- what:
@@ -324,7 +331,7 @@ func (s *Speaker) do(now Instant, o Output) {
 		s.lease(o.Lease)
 	}
 	if o.Send {
-		s.do(now, s.m.Sent(now, s.broadcast(o.Priority)))
+		s.do(now, s.m.Sent(now, s.broadcast(o.Priority, o.Interval)))
 	}
 	for _, e := range o.Events {
 		select {
@@ -336,9 +343,10 @@ func (s *Speaker) do(now Instant, o Output) {
 }
 
 // broadcast sends an advert over every link and returns how many took it.
-func (s *Speaker) broadcast(priority uint8) (taken int) {
+func (s *Speaker) broadcast(priority uint8, interval time.Duration) (taken int) {
 	for _, socket := range s.sockets {
 		advert := s.c.advert(socket.link, priority)
+		advert.Interval = interval
 		packet, err := advert.Append(s.packet[:0], socket.link.Own, socket.destination, s.c.Checksum)
 		if err == nil {
 			err = socket.send(packet)

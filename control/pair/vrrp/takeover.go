@@ -83,6 +83,7 @@ func (m *Machine) become(now Instant, role Role, why string) {
 	m.claim, m.goodbye, m.losing, m.silent = false, false, false, false
 	m.handOverSince, m.reviewAt, m.closedTold, m.faultTold = 0, 0, false, false
 	m.graceEnd, m.answered, m.reminded = 0, 0, 0
+	m.pace = m.c.Advert
 	if role == Active {
 		m.first, m.away = false, 0
 		m.interval = m.c.Advert

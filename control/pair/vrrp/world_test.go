@@ -52,6 +52,7 @@ type node struct {
 	waits  []packet // in the sockets
 	aims   bool     // a fence is under way
 	moved  Instant  // when it was started or thawed last
+	lived  bool     // since its boot
 }
 
 func (n *node) up() bool { return (n.m != nil || n.rfcUp) && !n.frozen }
@@ -89,7 +90,9 @@ func (w *world) do(i int, o Output) {
 		w.logf("%d: %s", i, e.Message)
 	}
 	if o.Send && n.m != nil {
-		w.do(i, n.m.Sent(w.now, w.broadcast(i, n.config.advert(n.config.Links[0], o.Priority))))
+		advert := n.config.advert(n.config.Links[0], o.Priority)
+		advert.Interval = o.Interval
+		w.do(i, n.m.Sent(w.now, w.broadcast(i, advert)))
 	}
 }
 
@@ -153,7 +156,20 @@ func (w *world) start(i int) {
 		return
 	}
 	n.facts.Peer = Peer{}
-	n.m = New(n.config, Start{Lease: n.lease, Facts: n.facts}, w.now)
+	n.m = New(n.config, Start{Lease: n.lease, Settled: n.lived, Away: n.lived, Facts: n.facts}, w.now)
+	n.lived = true
+}
+
+// restart is of the process in place: it takes its time.
+func (w *world) restart(i int, time Instant) {
+	n := w.nodes[i]
+	if n.m == nil || n.frozen {
+		return
+	}
+	w.logf("%d: restarts, for %s", i, time)
+	w.do(i, n.m.Pause(w.now, 2*1000*ms))
+	w.kill(i)
+	w.later = append(w.later, later{w.now + time, func() { w.start(i) }})
 }
 
 func (w *world) kill(i int) {
@@ -270,9 +286,9 @@ func (w *world) happen(t *rapid.T, network bool) {
 	i := rapid.IntRange(0, 1).Draw(t, "router")
 	link := rapid.IntRange(0, len(w.cut)-1).Draw(t, "link")
 	n := w.nodes[i]
-	kinds := 7
+	kinds := 8
 	if network {
-		kinds = 10
+		kinds = 11
 	}
 	switch rapid.IntRange(0, kinds-1).Draw(t, "what") {
 	case 0:
@@ -294,12 +310,14 @@ func (w *world) happen(t *rapid.T, network bool) {
 		n.facts.Fault = rapid.SampledFrom([]string{"", "leg wan"}).Draw(t, "fault")
 		w.logf("%d: fault %q", i, n.facts.Fault)
 	case 7:
+		w.restart(i, Instant(rapid.IntRange(0, 3000).Draw(t, "restart"))*ms)
+	case 8:
 		w.cut[link] = true
 		w.logf("link %d is cut", link)
-	case 8:
+	case 9:
 		w.cut[link] = false
 		w.logf("link %d heals", link)
-	case 9:
+	case 10:
 		w.loss = rapid.Float64Range(0, 0.9).Draw(t, "loss")
 		w.logf("loss %.2f", w.loss)
 	}
