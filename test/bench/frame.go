@@ -216,7 +216,10 @@ func verify(b []byte, k kind, d direction, hops int, peer func(netip.AddrPort) e
 	if want := clientOf(flow, k.IPv6); client != want {
 		return fmt.Errorf("client of flow %d is %s, want %s", flow, client, want)
 	}
-	return peer(other)
+	if err := peer(other); err != nil {
+		return fmt.Errorf("flow %d: %w", flow, err)
+	}
+	return nil
 }
 
 func ttlOffset(k kind) int {

@@ -96,39 +96,55 @@ func (t *track) options(s scenario, d direction) sourceOptions {
 	}
 }
 
-// fill begins every flow once, and has each answered, so that hits are of
-// established ones. The generator is not slowed down, so flows that meet a table
-// under way are begun again.
+// fills is how often the flows are begun at most. The generator is not slowed down, and
+// a busy machine loses frames.
+const fills = 10
+
+// fill begins every flow, and has each answered, so that hits are of established ones.
+// A reply that does not come from its flow's own real is none: there is no measuring
+// before the real of every flow was seen. What came of filling is forgotten.
 func (t *track) fill(ctx context.Context, s scenario) error {
-	steps := []struct {
-		d     direction
-		phase tcpPhase
-	}{{inbound, established}, {reply, established}, {inbound, established}}
+	first := established
 	if s.Kind.TCP {
-		steps[0].phase, steps[1].phase = opening, opening
+		first = opening
 	}
-	for i, step := range steps {
-		o := t.options(s, step.d)
-		o.ordered, o.phase = true, step.phase
-		source, err := newSource(t.lane, o)
+	at := t.counters[inbound]
+	if err := errors.Join(at.forget(s.Flows), at.learn(true)); err != nil {
+		return err
+	}
+	for unknown, pass := s.Flows, 0; unknown > 0; pass++ {
+		if pass == fills {
+			return fmt.Errorf("%d of %d flows have not reached a real in %d passes", unknown, s.Flows, fills)
+		}
+		err := t.pass(ctx, s, inbound, first)
+		if err == nil {
+			unknown, err = at.unknown(s.Flows)
+		}
 		if err != nil {
 			return err
 		}
-		if err := t.counters[inbound].learn(i == 0); err != nil {
-			return err
-		}
-		run, err := source.start(ctx, []int{measureCPU}, uint32(s.Flows))
-		if err == nil {
-			err = run.wait()
-		}
-		if err = errors.Join(err, source.close()); err != nil {
-			return err
-		}
 	}
-	if err := t.counters[inbound].learn(false); err != nil {
+	err := errors.Join(t.pass(ctx, s, reply, first), t.pass(ctx, s, inbound, established),
+		at.learn(false), at.reset(), t.counters[reply].reset())
+	if err != nil {
 		return err
 	}
 	return t.filled(s)
+}
+
+// pass sends one frame of every flow.
+func (t *track) pass(ctx context.Context, s scenario, d direction, phase tcpPhase) error {
+	o := t.options(s, d)
+	o.ordered, o.phase = true, phase
+	source, err := newSource(t.lane, o)
+	if err != nil {
+		return err
+	}
+	run, err := source.start(ctx, []int{measureCPU}, uint32(s.Flows))
+	if err == nil {
+		err = run.wait()
+	}
+	return errors.Join(err, source.close())
 }
 
 // filled refuses a kernel table that lacks flows: one that forgets is fast. What
@@ -181,7 +197,7 @@ func (t *track) rate(ctx context.Context, s scenario, d direction) (float64, err
 		}
 	}
 	if rate == 0 {
-		return 0, fmt.Errorf("%s: no frame came through", path{t.name, d})
+		return 0, fmt.Errorf("%s: no frame came through", path{way{t.name, s.Kind}, d})
 	}
 	return rate, nil
 }
@@ -223,33 +239,38 @@ func (t *track) rateNew(ctx context.Context, s scenario) (float64, error) {
 // measure runs a scenario: every path once a round, so that what the machine does
 // meanwhile meets all of them.
 func measure(ctx context.Context, s scenario, rounds int, tools *tools, progress func(string)) (results []result, err error) {
-	tracks := map[subjectName]*track{}
+	tracks := map[way]*track{}
 	defer func() {
 		for _, t := range tracks {
 			err = errors.Join(err, t.close())
 		}
 	}()
-	for i, name := range s.subjects() {
-		progress("preparing " + string(name))
-		if tracks[name], err = newTrack(ctx, i, name, s, tools); err != nil {
-			delete(tracks, name)
+	paths := s.paths()
+	for i, p := range paths {
+		if tracks[p.way] != nil {
+			continue
+		}
+		progress("preparing " + string(p.Subject))
+		t, err := newTrack(ctx, i, p.Subject, s.of(p.Kind), tools)
+		if err != nil {
 			return nil, err
 		}
+		tracks[p.way] = t
 	}
 	if err := keepOff([]int{measureCPU}); err != nil {
 		return nil, err
 	}
 	rates := map[path][]float64{}
-	results = make([]result, len(s.Paths))
+	results = make([]result, len(paths))
 	for round := range rounds {
 		progress(fmt.Sprintf("round %d of %d", round+1, rounds))
-		for i, p := range s.Paths {
-			t := tracks[p.Subject]
+		for i, p := range paths {
+			t := tracks[p.way]
 			before, err := t.subject.lookups(ctx)
 			if err != nil {
 				return nil, err
 			}
-			rate, err := t.rate(ctx, s, p.D)
+			rate, err := t.rate(ctx, s.of(p.Kind), p.D)
 			if err != nil {
 				return nil, err
 			}
@@ -265,13 +286,13 @@ func measure(ctx context.Context, s scenario, rounds int, tools *tools, progress
 			}
 		}
 	}
-	for i, p := range s.Paths {
-		t := tracks[p.Subject]
-		if err := t.counters[p.D].check(p.Subject.hops(), p.Subject.peer(s.Kind, p.D)); err != nil {
+	for i, p := range paths {
+		t := tracks[p.way]
+		if err := t.counters[p.D].check(p.Subject.hops(), p.Subject.peer(p.Kind, p.D)); err != nil {
 			return nil, fmt.Errorf("%s: %w", p, err)
 		}
 		results[i].Path, results[i].Mpps = p, median(rates[p])/1e6
-		results[i].Added = median(added(rates[p], rates[path{redirect, p.D}]))
+		results[i].Added = median(added(rates[p], rates[p.beside(redirect)]))
 		if d, ok := t.subject.(*daemon); ok {
 			if results[i].Spread, err = spreadOf(d); err != nil {
 				return nil, err

@@ -33,9 +33,12 @@ func report(s scenario, results []result, took time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s (%s)\n", s, took.Round(time.Second))
 	fmt.Fprintf(&b, "%-32s %7s %9s %7s %9s %7s\n", "path", "Mpps", "added ns", "of nft", "misses", "spread")
-	for _, r := range results {
+	for i, r := range results {
+		if len(s.Others) > 0 && i%len(s.Compared) == 0 {
+			fmt.Fprintf(&b, "%s\n", r.Path.Kind)
+		}
 		share, misses, spread := "", "", ""
-		if peer := find(results, path{nftables, r.Path.D}); peer != nil && r.Path.Subject == tarpon {
+		if peer := find(results, r.Path.beside(nftables)); peer != nil && r.Path.Subject == tarpon {
 			share = fmt.Sprintf("%.2f", r.Added/peer.Added)
 		}
 		if total := r.Hits + r.Misses; total > 0 {
@@ -46,7 +49,16 @@ func report(s scenario, results []result, took time.Duration) string {
 		}
 		fmt.Fprintf(&b, "%-32s %7.2f %9.0f %7s %9s %7s\n", r.Path, r.Mpps, r.Added, share, misses, spread)
 	}
+	for _, k := range s.Others {
+		fmt.Fprintf(&b, "Tarpon adds with %s, of %s: %.2f inbound, %.2f reply\n", k, s.Kind,
+			times(results, s.Kind, k, inbound), times(results, s.Kind, k, reply))
+	}
 	return b.String()
+}
+
+// times is what Tarpon adds with packets of kind k, as a multiple of the first's.
+func times(results []result, first, k kind, d direction) float64 {
+	return find(results, path{way{tarpon, k}, d}).Added / find(results, path{way{tarpon, first}, d}).Added
 }
 
 func find(results []result, p path) *result {

@@ -21,10 +21,16 @@ const (
 // scenarioReals is how many real servers a vip has.
 const scenarioReals = 10
 
-// A path is one subject in one direction.
-type path struct {
+// A way is one subject with packets of one kind.
+type way struct {
 	Subject subjectName
-	D       direction
+	Kind    kind
+}
+
+// A path is a way in one direction.
+type path struct {
+	way
+	D direction
 }
 
 func (p path) String() string {
@@ -37,19 +43,29 @@ func (p path) String() string {
 	return string(p.Subject) + ", inbound"
 }
 
+// beside is another subject's path of the same packets.
+func (p path) beside(name subjectName) path { return path{way{name, p.Kind}, p.D} }
+
 // A scenario is what the packets are, how many flows they belong to, and which
-// paths are compared. Costs are over the bare redirect of the same direction.
+// paths are compared. Costs are over the bare redirect of the same packets.
 type scenario struct {
-	Kind  kind
-	Flows int
-	Cores int
-	Paths []path
+	Kind kind
+	// Others are kinds whose paths are measured in the same rounds, to be compared
+	// with Kind's.
+	Others   []kind
+	Flows    int
+	Cores    int
+	Compared []compared
 	// New: every packet begins a flow, up to Flows.
 	New bool
 }
 
 func (s scenario) String() string {
-	text := fmt.Sprintf("%s, %d flows, %d core", s.Kind, s.Flows, s.Cores)
+	text := s.Kind.String()
+	for _, k := range s.Others {
+		text += " beside " + k.String()
+	}
+	text += fmt.Sprintf(", %d flows, %d core", s.Flows, s.Cores)
 	if s.Cores > 1 {
 		text += "s"
 	}
@@ -63,42 +79,52 @@ func (s scenario) String() string {
 // table's least size decides.
 func (s scenario) maxFlows() int { return max(s.Flows, 65536) }
 
-func (s scenario) subjects() []subjectName {
-	var list []subjectName
-	for _, p := range s.Paths {
-		if !slices.Contains(list, p.Subject) {
-			list = append(list, p.Subject)
+// of is the scenario with packets of one kind.
+func (s scenario) of(k kind) scenario {
+	s.Kind, s.Others = k, nil
+	return s
+}
+
+func (s scenario) paths() (list []path) {
+	for _, k := range append([]kind{s.Kind}, s.Others...) {
+		for _, c := range s.Compared {
+			list = append(list, path{way{c.name, k}, c.d})
 		}
 	}
 	return list
 }
 
+// compared is a subject in one direction, with whatever packets.
+type compared struct {
+	name subjectName
+	d    direction
+}
+
 var (
-	ours  = []path{{redirect, inbound}, {redirect, reply}, {tarpon, inbound}, {tarpon, reply}}
-	fresh = []path{{redirect, inbound}, {tarpon, inbound}}
-	peers = append(slices.Clone(ours), path{nftables, inbound}, path{nftables, reply})
-	every = append(slices.Clone(peers), path{fib, inbound}, path{tarponFIB, reply})
+	ours  = []compared{{redirect, inbound}, {redirect, reply}, {tarpon, inbound}, {tarpon, reply}}
+	fresh = []compared{{redirect, inbound}, {tarpon, inbound}}
+	peers = append(slices.Clone(ours), compared{nftables, inbound}, compared{nftables, reply})
+	every = append(slices.Clone(peers), compared{fib, inbound}, compared{tarponFIB, reply})
 )
 
 // scenarios with a goal; full: all.
 func scenarios(full bool, cores int) []scenario {
 	udp4, tcp4, udp6, tcp6 := kind{}, kind{TCP: true}, kind{IPv6: true}, kind{TCP: true, IPv6: true}
 	list := []scenario{
-		{Kind: udp4, Flows: 1, Cores: 1, Paths: peers},
-		{Kind: udp4, Flows: 32768, Cores: 1, Paths: every},
-		{Kind: udp4, Flows: 1000000, Cores: 1, Paths: peers},
-		{Kind: tcp4, Flows: 32768, Cores: 1, Paths: ours},
-		{Kind: udp6, Flows: 32768, Cores: 1, Paths: ours},
-		{Kind: udp4, Flows: 1000000, Cores: 1, Paths: fresh, New: true},
+		{Kind: udp4, Flows: 1, Cores: 1, Compared: peers},
+		{Kind: udp4, Flows: 32768, Cores: 1, Compared: every},
+		{Kind: udp4, Flows: 1000000, Cores: 1, Compared: peers},
+		{Kind: udp4, Others: []kind{tcp4, udp6}, Flows: 32768, Cores: 1, Compared: ours},
+		{Kind: udp4, Flows: 1000000, Cores: 1, Compared: fresh, New: true},
 	}
 	if cores > 1 {
-		list = append(list, scenario{Kind: udp4, Flows: 32768, Cores: 2, Paths: ours})
+		list = append(list, scenario{Kind: udp4, Flows: 32768, Cores: 2, Compared: ours})
 	}
 	if full {
-		list = append(list, scenario{Kind: udp4, Flows: 16000000, Cores: 1, Paths: ours})
+		list = append(list, scenario{Kind: udp4, Flows: 16000000, Cores: 1, Compared: ours})
 		for _, k := range []kind{tcp4, udp6, tcp6} {
 			for _, flows := range []int{1, 32768, 1000000} {
-				list = append(list, scenario{Kind: k, Flows: flows, Cores: 1, Paths: every})
+				list = append(list, scenario{Kind: k, Flows: flows, Cores: 1, Compared: every})
 			}
 		}
 	}

@@ -50,6 +50,40 @@ func (c *counter) learn(on bool) error {
 	return c.objects.Variables[benchVarLearning].Set(flag32(on))
 }
 
+// noReal stands for the real of a flow that none was seen of.
+const noReal = 0xff
+
+// forget makes the reals of flows 0..flows-1 unknown.
+func (c *counter) forget(flows int) error {
+	lines := (flows + 7) / 8
+	numbers, reals := make([]uint32, lines), make([][8]byte, lines)
+	for i := range lines {
+		numbers[i] = uint32(i)
+		reals[i] = [8]byte{noReal, noReal, noReal, noReal, noReal, noReal, noReal, noReal}
+	}
+	if _, err := c.learned().BatchUpdate(numbers, reals, nil); err != nil {
+		return fmt.Errorf("forget the flows' reals: %w", err)
+	}
+	return nil
+}
+
+// unknown counts the flows that no real was seen of since forget.
+func (c *counter) unknown(flows int) (n int, err error) {
+	lines := (flows + 7) / 8
+	numbers, reals := make([]uint32, lines), make([][8]byte, lines)
+	var cursor ebpf.MapBatchCursor
+	read, err := c.learned().BatchLookup(&cursor, numbers, reals, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || read != lines {
+		return 0, fmt.Errorf("read the flows' reals, %d of %d lines: %w", read, lines, err)
+	}
+	for flow := range flows {
+		if reals[flow/8][flow%8] == noReal {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // read returns what every CPU has counted. A stamp's two words are read
 // together: read again while they change.
 func (c *counter) read() ([]benchCounted, error) {

@@ -69,6 +69,9 @@ func (n subjectName) peer(k kind, d direction) func(netip.AddrPort) error {
 	if d == inbound && !translates || d == reply && translates {
 		want := n.destination(k)
 		return func(got netip.AddrPort) error {
+			if translates && net.realIndex(got.Addr()) >= 0 {
+				return fmt.Errorf("the other end is the real %s itself, want %s: a reply passed as no flow's", got, want)
+			}
 			if got != want {
 				return fmt.Errorf("the other end is %s, want %s", got, want)
 			}

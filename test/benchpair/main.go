@@ -1,6 +1,9 @@
 // Command benchpair measures what clients notice when a router of a pair fails: see
-// docs/pair.md. RUNS=n, of each event, default 200; CONNECTIONS=n, default 10000;
-// ONLY=text, events whose name has it; KEEP=1 leaves the lab up when one fails.
+// docs/pair.md. RUNS=n, of each event, default 200; CONNECTIONS=n, default 10000, each
+// with a message every EVERY=200 ms: more where the cores do not suffice for that;
+// MINUTES=n of the flood, default 10; ONLY=text, events whose name has it; KEEP=1 leaves
+// the lab up when one fails; CLOCK=1 steps this machine's clock, as test/vm/clock has it
+// done on another one, and does nothing else.
 package main
 
 import (
@@ -50,8 +53,9 @@ func serve(ctx context.Context, real string) error {
 
 // settings come from the environment.
 type settings struct {
-	runs, connections int
-	only              string
+	runs, connections, minutes int
+	every, interval            time.Duration // of messages, and of the scenarios' streams
+	only                       string
 }
 
 func number(name string, otherwise int) int {
@@ -64,16 +68,22 @@ func number(name string, otherwise int) int {
 func bench(ctx context.Context) error {
 	// Threads of the streams wait for the kernel only, not for each other's turn.
 	runtime.GOMAXPROCS(max(16, runtime.NumCPU()))
-	set := settings{number("RUNS", 200), number("CONNECTIONS", 10000), os.Getenv("ONLY")}
-	bin, err := filepath.Abs("bin")
+	set := settings{number("RUNS", 200), number("CONNECTIONS", 10000), number("MINUTES", 10), time.Duration(number("EVERY", 200)) * time.Millisecond, 10 * time.Millisecond, os.Getenv("ONLY")}
+	list := append(failover.Scenarios(), failover.Flooded(time.Duration(set.minutes)*time.Minute))
+	options := failover.Options{Echo: echo}
+	if os.Getenv("CLOCK") != "" { // on a slow machine
+		set.runs, set.interval, list = 0, 100*time.Millisecond, []failover.Scenario{failover.ClockStepped}
+		options.Advert = time.Second
+	}
+	var err error
+	if options.Bin, err = filepath.Abs("bin"); err != nil {
+		return err
+	}
+	rig, err := failover.NewRig(options)
 	if err != nil {
 		return err
 	}
-	rig, err := failover.NewRig(failover.Options{Bin: bin, Echo: echo})
-	if err != nil {
-		return err
-	}
-	err = errors.Join(gaps(ctx, rig, set), scenarios(ctx, rig, set))
+	err = errors.Join(gaps(ctx, rig, set), scenarios(ctx, rig, set, list))
 	if err != nil && os.Getenv("KEEP") != "" {
 		fmt.Fprintf(os.Stderr, "left up: %s, files in %s\n", rig.Name, rig.Dir)
 		return err
@@ -135,7 +145,7 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 				return errors.Join(errs...)
 			}
 			if err := rig.Renew(); err != nil {
-				return errors.Join(append(errs, err)...)
+				return errors.Join(append(errs, err, rig.Logs())...)
 			}
 		}
 		progress("")
@@ -146,10 +156,10 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 }
 
 // scenarios has each scenario happen once, under many connections.
-func scenarios(ctx context.Context, rig *failover.Rig, set settings) error {
+func scenarios(ctx context.Context, rig *failover.Rig, set settings, list []failover.Scenario) error {
 	fmt.Print(scenarioHeading(set))
 	var errs []error
-	for _, s := range failover.Scenarios() {
+	for _, s := range list {
 		if !strings.Contains(s.Name, set.only) {
 			continue
 		}
@@ -157,7 +167,7 @@ func scenarios(ctx context.Context, rig *failover.Rig, set settings) error {
 			return ctx.Err()
 		}
 		progress("%s", s.Name)
-		result, err := rig.Run(s, failover.Load{Interval: 10 * time.Millisecond, Connections: set.connections})
+		result, err := rig.Run(s, failover.Load{Interval: set.interval, Connections: set.connections, Every: set.every})
 		progress("")
 		fmt.Print(scenarioRow(s, result, err))
 		if err = errors.Join(err, result.Err); err == nil {
@@ -169,7 +179,7 @@ func scenarios(ctx context.Context, rig *failover.Rig, set settings) error {
 		}
 		// The next one is to find a pair in order.
 		if err := rig.Renew(); err != nil {
-			return errors.Join(append(errs, err)...)
+			return errors.Join(append(errs, err, rig.Logs())...)
 		}
 	}
 	return total(errs)

@@ -89,12 +89,12 @@ Active_Down_Interval: %d ms. Lost: packets of all streams, in the worst run.
 
 func scenarioHeading(set settings) string {
 	return fmt.Sprintf(`
-Each scenario once, with %d TCP connections, a KiB back and forth every 200 ms on
-each, and 16 UDP streams of a packet per 10 ms
+Each scenario once, with %d TCP connections, a KiB back and forth every %s on
+each, and 16 UDP streams of a packet per %s
 %s
 
 %-41s %6s %5s %6s %5s %5s %6s
-`, set.connections, machine(), "ms: one = till one router is active", "one", "gap", "kept", "RST", "EOF", "stall")
+`, set.connections, set.every, set.interval, machine(), "ms: one = till one router is active", "one", "gap", "kept", "RST", "EOF", "stall")
 }
 
 func scenarioRow(s failover.Scenario, r failover.Result, err error) string {
@@ -109,6 +109,9 @@ func scenarioRow(s failover.Scenario, r failover.Result, err error) string {
 		fmt.Fprintf(&b, "  may break: %s\n", s.May)
 	}
 	fmt.Fprintf(&b, "  %s\n", s.Why)
+	if r.Note != "" {
+		fmt.Fprintf(&b, "  %s\n", r.Note)
+	}
 	if r.Young.All > 0 && r.Young.Kept() < r.Young.All {
 		fmt.Fprintf(&b, "  of %d connections younger than 100 ms, %d broke\n", r.Young.All, r.Young.All-r.Young.Kept())
 	}

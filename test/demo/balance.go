@@ -13,7 +13,7 @@ import (
 func network(l *lab.Lab) error {
 	say("1. A network: client, router, three web servers (network namespaces)")
 	fmt.Print(`
-    client            router                switch      real1  10.0.0.11
+    client          router lb1              switch      real1  10.0.0.11
   192.0.2.10 ----- wan [tarpond] lan ----- (bridge) --- real2  10.0.0.12
                     vip 192.0.2.100:80                  real3  10.0.0.13
 `)
@@ -27,11 +27,11 @@ func network(l *lab.Lab) error {
 
 func configure(l *lab.Lab) error {
 	say("2. A virtual server over them")
-	if err := run(l, "add-vip", vip(), "--name", "shop"); err != nil {
+	if err := run(l.Router, "add-vip", vip(), "--name", "shop"); err != nil {
 		return err
 	}
 	for n := 1; n <= lab.Reals; n++ {
-		if err := run(l, "add-real", "shop", l.Real4(n)); err != nil {
+		if err := run(l.Router, "add-real", "shop", l.Real4(n)); err != nil {
 			return err
 		}
 	}

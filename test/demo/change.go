@@ -26,10 +26,10 @@ func change(l *lab.Lab) error {
 		return err
 	}
 	err = meanwhile(l, func() error {
-		if err := runTo(l, 3, "plan", "-f", next); err != nil { // 3: there are changes
+		if err := runTo(l.Router, 3, "plan", "-f", next); err != nil { // 3: there are changes
 			return err
 		}
-		return run(l, "apply", "-f", next)
+		return run(l.Router, "apply", "-f", next)
 	})
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func maintenance(l *lab.Lab) error {
 		return err
 	}
 	err = meanwhile(l, func() error {
-		if err := run(l, "drain", "shop", l.Real4(1)); err != nil {
+		if err := run(l.Router, "drain", "shop", l.Real4(1)); err != nil {
 			return err
 		}
 		fmt.Println()
@@ -76,7 +76,7 @@ func maintenance(l *lab.Lab) error {
 	if err := l.StartNginx(1); err != nil {
 		return err
 	}
-	if err := run(l, "undrain", "shop", l.Real4(1)); err != nil {
+	if err := run(l.Router, "undrain", "shop", l.Real4(1)); err != nil {
 		return err
 	}
 	return await(l, lab.Reals)

@@ -11,7 +11,7 @@ import (
 func restart(l *lab.Lab) error {
 	say("8. tarpond restarts in place, and then is killed with -9")
 	return meanwhile(l, func() error {
-		if err := run(l, "restart"); err != nil {
+		if err := run(l.Router, "restart"); err != nil {
 			return err
 		}
 		fmt.Println()

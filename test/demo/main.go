@@ -26,11 +26,11 @@ func main() {
 
 // acts are told in this order; an error of one is the end.
 var acts = []func(*lab.Lab) error{
-	network, configure, requests, why, failure, change, maintenance, restart, mistake, overview,
+	network, configure, requests, why, failure, change, maintenance, restart, mistake, overview, pair,
 }
 
 func show(bin string) (err error) {
-	l, err := lab.New(lab.Options{Bin: bin})
+	l, err := lab.New(lab.Options{Bin: bin, Pair: true, Apart: true})
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,11 @@ func closeOnSignal(l *lab.Lab) {
 
 func leave(l *lab.Lab, failed error) error {
 	if failed != nil {
-		if log, err := os.ReadFile(l.LogFile()); err == nil {
-			lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-			fmt.Fprintf(os.Stderr, "\nThe end of tarpond's log:\n%s\n", strings.Join(lines[max(0, len(lines)-30):], "\n"))
+		for _, r := range l.Routers() {
+			if log, err := os.ReadFile(r.LogFile()); err == nil {
+				lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+				fmt.Fprintf(os.Stderr, "\nThe end of %s's log:\n%s\n", r.Host, strings.Join(lines[max(0, len(lines)-30):], "\n"))
+			}
 		}
 	}
 	if os.Getenv("KEEP") == "" {
@@ -72,11 +74,11 @@ func leave(l *lab.Lab, failed error) error {
 		return failed
 	}
 	say("The lab is left up (KEEP=1). Play with it:")
-	note("export TARPON_SOCKET=%s/run/tarpond.sock", l.Dir)
-	note("bin/lbctl status; bin/lbctl vips --rate; bin/lbctl flows")
+	note("export TARPON_SOCKET=%s/run/tarpond.sock  # or %s", l.Other.Dir, l.Router.Dir)
+	note("bin/lbctl pair status; bin/lbctl vips --rate; bin/lbctl switchover")
 	note("nsenter --net=/run/netns/%s curl http://%s/", l.NS("client"), vip())
-	note("tail -f %s", l.LogFile())
-	note("To end it: kill %d; pkill -f %s; umount %s/bpf; rm -r %s;", l.DaemonPID(), l.Dir, l.Dir, l.Dir)
-	note("  for n in client router switch real1 real2 real3; do ip netns del %s-$n; done", l.Name)
+	note("tail -f %s", l.Other.LogFile())
+	note("To end it: pkill -f %s; umount %[1]s/*/bpf; rm -r %[1]s;", l.Dir)
+	note("  for n in client lb1 lb2 switch real1 real2 real3; do ip netns del %s-$n; done", l.Name)
 	return failed
 }

@@ -11,10 +11,10 @@ import (
 // why asks the program itself what it would do.
 func why(l *lab.Lab) error {
 	say("4. Why does a packet go where it goes? And why does this one not arrive?")
-	if err := run(l, "explain", "--from", lab.Client4, "--to", "shop"); err != nil {
+	if err := run(l.Router, "explain", "--from", lab.Client4, "--to", "shop"); err != nil {
 		return err
 	}
-	return run(l, "explain", "--from", lab.Client4, "--to", lab.Vip4(0)+":443")
+	return run(l.Router, "explain", "--from", lab.Client4, "--to", lab.Vip4(0)+":443")
 }
 
 // mistake is the classic one: a real that answers past the router.
@@ -24,7 +24,7 @@ func mistake(l *lab.Lab) error {
 	if out, err := l.Run("real3", "ip", "route", "replace", "default", "via", l.Real4(2)); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	if err := run(l, "add-vip", blog, "--name", "blog", "--real", l.Real4(3)); err != nil {
+	if err := run(l.Router, "add-vip", blog, "--name", "blog", "--real", l.Real4(3)); err != nil {
 		return err
 	}
 	if err := l.WaitUp(blog+"/tcp", 1); err != nil {
@@ -49,7 +49,7 @@ func mistake(l *lab.Lab) error {
 	}
 	fmt.Println()
 	note("Done so, and %s answers.", server)
-	return run(l, "doctor")
+	return run(l.Router, "doctor")
 }
 
 // diagnosis waits until the doctor has found something, and shows it.
@@ -64,13 +64,13 @@ func diagnosis(l *lab.Lab, kind string) error {
 	if err != nil {
 		return err
 	}
-	return runTo(l, 1, "doctor") // 1: there is something to be done
+	return runTo(l.Router, 1, "doctor") // 1: there is something to be done
 }
 
 func overview(l *lab.Lab) error {
 	say("10. How it stands")
 	for _, args := range [][]string{{"status"}, {"vips"}, {"vips", "--stats"}} {
-		if err := run(l, args...); err != nil {
+		if err := run(l.Router, args...); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -109,6 +110,9 @@ func TestDoctor(t *testing.T) {
 			"client ip addr del " + lab.Vip4(0) + "/32 dev eth0"},
 		{"duplicate IPv6 vip", "client ip addr add " + lab.Vip6(0) + "/128 dev eth0 nodad", "duplicate_address", []string{"has " + lab.Vip6(0) + " too"},
 			"client ip addr del " + lab.Vip6(0) + "/128 dev eth0"},
+		{"client beside the reals", "real2 curl -sS -m 1 http://" + vip4() + "/ || true", "needs_full_nat",
+			[]string{"warning leg lan (lan)", "packets were dropped", "10.0.0.0/24 has reals of vip " + vip4(), "ip neigh show dev lan", "--to " + vip4()},
+			"router " + filepath.Join(l.Bin, "lbctl") + " --socket " + filepath.Join(l.Dir, "run", "tarpond.sock") + " stats --zero"},
 		{"duplicate gateway", "real2 ip addr add 10.0.0.254/32 dev eth0", "duplicate_address", []string{"fault leg lan (lan)", "has 10.0.0.254 too"},
 			"real2 ip addr del 10.0.0.254/32 dev eth0"},
 	} {

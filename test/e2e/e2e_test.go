@@ -56,19 +56,25 @@ func compile(dir string, flags ...string) error {
 func newLab(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
 	l := bareLab(t, o)
-	for n := 1; n <= lab.Reals; n++ {
-		if err := l.StartNginx(n); err != nil {
-			t.Fatal(err)
-		}
-	}
+	startWeb(t, l)
 	if err := l.StartDaemon(); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
+// startWeb starts nginx on every real.
+func startWeb(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for n := 1; n <= lab.Reals; n++ {
+		if err := l.StartNginx(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // bareLab makes a lab in which nothing runs.
-func bareLab(t *testing.T, o lab.Options) *lab.Lab {
+func bareLab(t testing.TB, o lab.Options) *lab.Lab {
 	t.Helper()
 	o.Bin = bin
 	l, err := lab.New(o)

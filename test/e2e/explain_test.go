@@ -3,9 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/test/lab"
@@ -17,21 +20,30 @@ func TestExplain(t *testing.T) {
 		t.Run(fmt.Sprintf("mode=%s,onearmed=%v", o.Mode, o.OneArmed), func(t *testing.T) {
 			l := newLab(t, o)
 			// What is connected is told to the program only beside a default route.
-			if out, err := l.Run("router", "ip", "route", "add", "default", "via", lab.Client4); err != nil {
-				t.Fatalf("%v: %s", err, out)
+			for _, gateway := range []string{lab.Client4, lab.Client6} {
+				if out, err := l.Run("router", "ip", "route", "add", "default", "via", gateway); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
 			}
-			service(t, l, vip4())
-			foretold(t, l, vip4())
+			for vip, client := range map[string]string{vip4(): lab.Client4, vip6(): lab.Client6} {
+				service(t, l, vip)
+				foretold(t, l, vip, client)
+			}
+			toldOfUDP(t, l)
 			whyNot(t, l)
 		})
 	}
 }
 
 // foretold asks for the real of some client ports, then goes there.
-func foretold(t *testing.T, l *lab.Lab, vip string) {
+func foretold(t *testing.T, l *lab.Lab, vip, client string) {
 	t.Helper()
-	for port := 20001; port <= 20012; port++ {
-		from := fmt.Sprintf("%s:%d", lab.Client4, port)
+	first := 20001
+	if strings.Contains(vip, "::") {
+		first += 100 // what is bound is bound for both families
+	}
+	for port := first; port < first+12; port++ {
+		from := net.JoinHostPort(client, strconv.Itoa(port))
 		before := flowLines(t, l)
 		e := explained(t, l, "--from", from, "--to", vip)
 		if after := flowLines(t, l); after != before {
@@ -61,11 +73,34 @@ func foretold(t *testing.T, l *lab.Lab, vip string) {
 
 func realNumber(l *lab.Lab, address string) int {
 	for n := 1; n <= lab.Reals; n++ {
-		if l.Real4(n)+":80" == address {
+		if l.Real4(n)+":80" == address || "["+l.Real6(n)+"]:80" == address {
 			return n
 		}
 	}
 	return 0
+}
+
+// toldOfUDP asks for flows of UDP that are there, of both families.
+func toldOfUDP(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, vip := range echoService(t, l, "none") {
+		if _, err := l.NewStream("udp", vip, 20*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		name := vip.String() + "/udp"
+		waitFlows(t, l, 1, "--state", "replied", "--vip", name)
+		var flow api.Flow
+		if err := json.Unmarshal([]byte(lbctl(t, l, "flows", "-o", "json", "--vip", name)), &flow); err != nil {
+			t.Fatal(err)
+		}
+		if e := explained(t, l, "--from", flow.Client, "--to", name); e.Flow == nil || e.Flow.Real != flow.Real || e.Real != flow.Real {
+			t.Errorf("%+v is explained as %+v", flow, e)
+		}
+		reply := explained(t, l, "--from", flow.Real, "--to", flow.Client+"/udp")
+		if reply.Reason != "forward_out" || !strings.HasPrefix(reply.After, "udp "+flow.Vip+" > "+flow.Client) {
+			t.Errorf("the reply of %+v is explained as %+v", flow, reply)
+		}
+	}
 }
 
 // whyNot asks for packets that do not reach a real.
@@ -73,6 +108,9 @@ func whyNot(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	lbctl(t, l, "add-vip", lab.Vip4(8)+":80", "--name", "nobody", "--check", "none")
 	lbctl(t, l, "add-vip", lab.Vip4(9)+":80", "--check", "none", "--real", l.Real4(1)+":80")
+	lbctl(t, l, "add-vip", lab.Vip4(8)+":53/udp", "--name", "no-udp", "--check", "none")
+	vip6, real6 := "["+lab.Vip6(9)+"]", "["+l.Real6(1)+"]"
+	lbctl(t, l, "add-vip", vip6+":53/udp", "--check", "none", "--real", real6+":53")
 	for _, test := range []struct {
 		args, reason, says string
 	}{
@@ -83,6 +121,14 @@ func whyNot(t *testing.T, l *lab.Lab) {
 		{"--from 192.0.2.77 --to " + lab.Vip4(9) + ":80 --ttl 1", "answer_ttl", `time exceeded`},
 		{"--from " + l.Real4(2) + " --to " + lab.Vip4(9) + ":80", "drop_needs_full_nat", `skipped   ` + l.Real4(1) + `:80: the client is on its network`},
 		{"--from " + l.Real4(1) + " --to " + lab.Vip4(9) + ":80", "drop_self", `skipped   ` + l.Real4(1) + `:80: it is the client itself`},
+		{"--from 192.0.2.77 --to no-udp", "answer_empty", `0 of 0 reals are usable`},
+		{"--from 192.0.2.77 --to " + lab.Vip4(9) + ":80/udp", "pass_other_port", `no vip has port 80/udp: there are ` + lab.Vip4(9) + `:80/tcp`},
+		{"--from 2001:db8:1::77 --to " + vip6 + ":53", "pass_other_port", `no vip has port 53/tcp: there are ` + vip6 + `:53/udp`},
+		{"--from 2001:db8:1::77 --to [2001:db8:1::99]:53/udp", "pass_not_ours", `none has the address 2001:db8:1::99`},
+		{"--from 2001:db8:1::77 --to " + vip6 + ":53/udp --fragment", "drop_fragment", `fragments of balanced traffic`},
+		{"--from 2001:db8:1::77 --to " + vip6 + ":53/udp --ttl 1", "answer_ttl", `time exceeded`},
+		{"--from " + l.Real6(2) + " --to " + vip6 + ":53/udp", "drop_needs_full_nat", `skipped   ` + real6 + `:53: the client is on its network`},
+		{"--from " + l.Real6(1) + " --to " + vip6 + ":53/udp", "drop_self", `skipped   ` + real6 + `:53: it is the client itself`},
 	} {
 		args := strings.Fields(test.args)
 		if e := explained(t, l, args...); e.Reason != test.reason {
@@ -114,5 +160,5 @@ func explained(t *testing.T, l *lab.Lab, args ...string) (e api.Explanation) {
 // flowLines are the flows, but for how long they are silent.
 func flowLines(t *testing.T, l *lab.Lab) string {
 	t.Helper()
-	return regexp.MustCompile(`, \d+s`).ReplaceAllString(lbctl(t, l, "flows"), "")
+	return regexp.MustCompile(`"idle":\d+`).ReplaceAllString(lbctl(t, l, "flows", "-o", "json"), "")
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,21 +82,38 @@ done
 kill -9 $(cat DIR/$plug.pid)
 `
 
+// fencedPair starts a pair whose routers fence each other by the agent.
+func fencedPair(t *testing.T) *lab.Lab {
+	t.Helper()
+	l := bareLab(t, lab.Options{Pair: true})
+	path := write(t, l, "fence_lab", strings.NewReplacer("DIR", l.Dir, "SWITCH", l.NS("switch")).Replace(agent), 0o755)
+	one, two := write(t, l, "fence.lb1", "# its board\nplug=lb1\n", 0o600), write(t, l, "fence.lb2", "plug=lb2\n", 0o600)
+	ruledPair(t, l, fmt.Sprintf("  fence: {agent: %s, options: {lb1: %s, lb2: %s}, delay: 1s}\n", path, one, two))
+	return l
+}
+
+// write makes a file of the lab.
+func write(t *testing.T, l *lab.Lab, name, text string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(l.Dir, name)
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// targets has the agent know the daemons that run.
+func targets(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, r := range l.Routers() {
+		write(t, l, r.Host+".pid", fmt.Sprint(r.DaemonPID()), 0o644)
+	}
+}
+
 // When all heartbeats are cut, exactly one router is shot, and the other one serves.
 // FULL=1: ten times.
 func TestFence(t *testing.T) {
-	l := bareLab(t, lab.Options{Pair: true})
-	write := func(name, text string, mode os.FileMode) string {
-		t.Helper()
-		path := filepath.Join(l.Dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	path := write("fence_lab", strings.NewReplacer("DIR", l.Dir, "SWITCH", l.NS("switch")).Replace(agent), 0o755)
-	one, two := write("fence.lb1", "# its board\nplug=lb1\n", 0o600), write("fence.lb2", "plug=lb2\n", 0o600)
-	ruledPair(t, l, fmt.Sprintf("  fence: {agent: %s, options: {lb1: %s, lb2: %s}, delay: 1s}\n", path, one, two))
+	l := fencedPair(t)
 	if err := l.StartNginx(1); err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +127,8 @@ func TestFence(t *testing.T) {
 	var want []string
 	for range rounds {
 		active, standby := awaitRoles(t, l)
+		targets(t, l)
 		for _, r := range l.Routers() {
-			write(r.Host+".pid", fmt.Sprint(r.DaemonPID()), 0o644)
 			if err := r.WaitUp(vip4()+"/tcp", 1); err != nil {
 				t.Fatal(err)
 			}
@@ -164,6 +182,75 @@ func TestFence(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(filepath.Join(l.Dir, "shots")); string(after) != string(shots) {
 		t.Errorf("it shot the peer: %s", after[len(shots):])
+	}
+}
+
+// A standby whose own cables are pulled does not shoot the router that serves.
+func TestFenceOfTheIsolated(t *testing.T) {
+	l := fencedPair(t)
+	if err := l.StartNginx(1); err != nil {
+		t.Fatal(err)
+	}
+	awaitRoles(t, l)
+	lbctl(t, l, "add-vip", vip4(), "--real", l.Real4(1))
+	active, standby := awaitRoles(t, l)
+	awaitPair(t, active, standby)
+	targets(t, l)
+	for _, leg := range []string{"wan", "lan", "hb"} {
+		if err := standby.LinkDown(leg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settles(t, "it would fence, and does not", func() error {
+		if _, err := get(l, vip4()); err != nil {
+			t.Fatal("while its peer is cut off: ", err)
+		}
+		if events := lbctlOf(t, standby, "events"); !strings.Contains(events, "the peer is not fenced: its silence may be due to this router's fault: leg ") {
+			return fmt.Errorf("it does not say so:\n%s", events)
+		}
+		return nil
+	})
+	for _, leg := range []string{"wan", "lan", "hb"} {
+		if err := standby.LinkUp(leg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitPair(t, active, standby)
+	if shots, err := os.ReadFile(filepath.Join(l.Dir, "shots")); err == nil {
+		t.Errorf("shots: %s", shots)
+	}
+	if events := lbctlOf(t, standby, "events"); strings.Contains(events, "this router has the addresses") {
+		t.Errorf("it was active meanwhile:\n%s", events)
+	}
+}
+
+// The router that is cut off is turned off by one of Debian's agents.
+func TestFenceDummy(t *testing.T) {
+	l := bareLab(t, lab.Options{Pair: true})
+	power := func(r *lab.Router) string {
+		text, _ := os.ReadFile(filepath.Join(l.Dir, "power."+r.Host))
+		return string(text)
+	}
+	var options []string
+	for _, r := range l.Routers() {
+		status := write(t, l, "power."+r.Host, "on", 0o600)
+		options = append(options, r.Host+": "+write(t, l, "fence."+r.Host, "type=file\nstatus_file="+status+"\n", 0o600))
+	}
+	ruledPair(t, l, "  fence: {agent: fence_dummy, options: {"+strings.Join(options, ", ")+"}}\n")
+	active, standby := awaitRoles(t, l)
+	awaitPair(t, active, standby)
+	if err := active.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, standby.Host+" takes over", func() error {
+		if !hasAddresses(l, standby) {
+			return errors.New(lbctlOf(t, standby, "events"))
+		}
+		return nil
+	})
+	contains(t, lbctlOf(t, standby, "events"), "active: nobody is heard; the peer was fenced in ")
+	if power(active) != "off" || power(standby) != "on" {
+		t.Errorf("%s is %q, %s is %q", active.Host, power(active), standby.Host, power(standby))
 	}
 }
 

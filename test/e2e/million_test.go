@@ -99,7 +99,7 @@ func fillFlows(t *testing.T, l *lab.Lab, flows int) {
 // memory is what a process has of its own, as seen so far.
 type memory struct{ pid, first, most int }
 
-func watchMemory(t *testing.T, pid int) *memory {
+func watchMemory(t testing.TB, pid int) *memory {
 	t.Helper()
 	m := &memory{pid: pid}
 	m.look(t)
@@ -109,7 +109,7 @@ func watchMemory(t *testing.T, pid int) *memory {
 
 func (m *memory) grew() int { return m.most - m.first }
 
-func (m *memory) look(t *testing.T) {
+func (m *memory) look(t testing.TB) {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.pid))
 	if err != nil {

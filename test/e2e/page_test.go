@@ -36,7 +36,8 @@ var (
 //	```yaml                     a file that is named in the first line
 //	```text                     to be looked at
 //
-// A command that ends with the comment "exit code N" does; all others end with 0.
+// A command goes on in the next line after a \. One that ends with the comment "exit code
+// N" does so; all others end with 0.
 func stepsOf(page string) (steps []step, err error) {
 	kind, inside, number := "", false, 0
 	for line := range strings.Lines(page) {
@@ -55,6 +56,10 @@ func stepsOf(page string) (steps []step, err error) {
 		switch kind {
 		case "console", "console not in the lab":
 			typed := prompt.FindStringSubmatch(line)
+			if last >= 0 && strings.HasSuffix(steps[last].command, "\\") {
+				steps[last].command += "\n" + line
+				continue
+			}
 			if typed == nil {
 				steps[last].shown = append(steps[last].shown, line)
 				continue
@@ -108,6 +113,7 @@ var kinds = []struct {
 	{"CLOCK", regexp.MustCompile(`^\d\d:\d\d(:\d\d)?$`)},
 	{"TIME", regexp.MustCompile(`^([\d.]+(h|m|s|ms))+$`)},
 	{"MONTH", regexp.MustCompile(`^(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$`)},
+	{"PIN", regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)},
 	{"MAC", regexp.MustCompile(`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)},
 }
 

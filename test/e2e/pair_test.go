@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
@@ -21,21 +22,40 @@ func newPair(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
 	o.Pair = true
 	l := bareLab(t, o)
-	for n := 1; n <= lab.Reals; n++ {
-		if err := errors.Join(l.StartNginx(n), l.Echo(n, 7)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	startPair(t, l)
+	return l
+}
+
+// startPair starts both routers, the reals' servers and the vips.
+func startPair(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	startServers(t, l)
 	for _, r := range l.Routers() {
 		if err := r.StartDaemon(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	settles(t, "the routers are connected", func() error { return connected(l) })
+	pairVips(t, l)
+}
+
+// startServers starts a web and an echo server on every real.
+func startServers(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	startWeb(t, l)
+	for n := 1; n <= lab.Reals; n++ {
+		if err := l.Echo(n, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// pairVips adds the vips of most tests of a pair: the web, and echo over both protocols.
+func pairVips(t *testing.T, l *lab.Lab) {
+	t.Helper()
 	pairVip(t, l, lab.Vip4(0)+":80", "")
 	pairVip(t, l, lab.Vip4(1)+":7", "tcp")
 	pairVip(t, l, lab.Vip4(1)+":7/udp", "none")
-	return l
 }
 
 // connected: the link is up, as both have told.
@@ -237,6 +257,38 @@ func TestPairKill(t *testing.T) {
 	lostNone(t, streams)
 }
 
+// The active router restarts in place, again and again: nothing moves, though the other
+// router takes over from a silence of less than half a second; and it does from the next.
+func TestPairRestart(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	for range 5 {
+		awaitPair(t, l.Router, l.Other)
+		lbctl(t, l, "restart")
+	}
+	awaitPair(t, l.Router, l.Other)
+	goOn(t, streams)
+	lostNone(t, streams)
+	if events := lbctlOf(t, l.Other, "events"); strings.Contains(events, "active: ") || strings.Contains(events, "vrrp") {
+		t.Errorf("lb2 does not leave it at that:\n%s", events)
+	}
+	died := time.Now()
+	if err := l.KillDaemon(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	settles(t, "lb2 is active", func() error {
+		if !hasAddresses(l, l.Other) {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	// Had it not heard of the short interval, it would not before 7.1 s.
+	if took := time.Since(died); took > 6*time.Second {
+		t.Errorf("lb2 took over after %s", took)
+	}
+}
+
 // A daemon that is frozen neither answers nor speaks for the addresses; thawed, it
 // gives them up.
 func TestPairFrozen(t *testing.T) {
@@ -269,6 +321,7 @@ func TestPairSplit(t *testing.T) {
 	awaitHolder(t, l, l.Router)
 	streams := pairStreams(t, l, 5, "tcp")
 	inSync(t, l)
+	cut := time.Now()
 	for _, leg := range []string{"hb", "lan"} {
 		if err := l.Other.Unplug(leg); err != nil {
 			t.Fatal(err)
@@ -289,6 +342,40 @@ func TestPairSplit(t *testing.T) {
 	goOn(t, streams)
 	settles(t, "they are connected again", func() error { return connected(l) })
 	inSync(t, l)
+	for _, r := range l.Routers() {
+		splitTold(t, l, r, cut)
+	}
+}
+
+// splitTold looks at what a router says, once, of a split brain that lb1 won.
+func splitTold(t *testing.T, l *lab.Lab, r *lab.Router, cut time.Time) {
+	t.Helper()
+	var told []api.Event
+	settles(t, r.Host+" says what it came to", func() error {
+		told = nil
+		for decoder := json.NewDecoder(strings.NewReader(lbctlOf(t, r, "events", "-o", "json"))); decoder.More(); {
+			var e api.Event
+			if err := decoder.Decode(&e); err != nil {
+				return err
+			}
+			if e.Kind == "split_brain_mended" {
+				told = append(told, e)
+			}
+		}
+		if len(told) == 0 {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	e := told[0]
+	t.Logf("%s: %s", r.Host, e.Message)
+	lasted, err := time.ParseDuration(e.Fields["lasted"])
+	if err != nil || lasted <= 0 || lasted > time.Since(cut) {
+		t.Errorf("%s: it lasted %s (%v); the cut was %s ago", r.Host, lasted, err, time.Since(cut))
+	}
+	if e.Fields["winner"] != l.Router.Host || e.Fields["disputed"] != "0" || len(told) != 1 {
+		t.Errorf("%s tells %+v", r.Host, told)
+	}
 }
 
 func lostNone(t *testing.T, streams []*lab.Stream) {
@@ -313,11 +400,7 @@ func TestPairOfOne(t *testing.T) {
 	if err := os.WriteFile(l.Config(), []byte(alone), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for n := 1; n <= lab.Reals; n++ {
-		if err := errors.Join(l.StartNginx(n), l.Echo(n, 7)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	startServers(t, l)
 	if err := l.StartDaemon(); err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +456,7 @@ func TestPairChanges(t *testing.T) {
 	streams := pairStreams(t, l, 5, "tcp", "udp")
 	inSync(t, l)
 	file := filepath.Join(l.Dir, "next.yaml")
-	next := strings.Replace(lbctl(t, l, "export"), "advert: 100ms", "advert: 150ms", 1)
+	next := strings.Replace(lbctl(t, l, "export"), "advert: 250ms", "advert: 150ms", 1)
 	if err := os.WriteFile(file, []byte(next), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -389,6 +472,91 @@ func TestPairChanges(t *testing.T) {
 	inSync(t, l)
 	awaitHolder(t, l, l.Router)
 	lbctl(t, l, "del-vip", lab.Vip4(0)+":80") // changes go on being taken
+	goOn(t, streams)
+	lostNone(t, streams)
+}
+
+// Every real keeps the old router's MAC for its gateway: a switchover is taken back, names
+// one of them, and is possible by force. One real among others that does so is named, and
+// goes on through the old router.
+func TestSwitchoverIsNotFollowed(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	keepGateway(t, l, macOf(t, l, l.Router, "lan"))
+	awaitPair(t, l.Router, l.Other)
+	says(t, l.Router, false, "no neighbour on lan follows", "switchover")
+	awaitHolder(t, l, l.Router)
+	contains(t, lbctlOf(t, l.Other, "events"), "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but to this router's own address")
+	goOn(t, streams)
+
+	awaitPair(t, l.Router, l.Other)
+	says(t, l.Router, true, "lb2 is active", "switchover", "--force")
+	goOn(t, streams)
+	awaitPair(t, l.Other, l.Router)
+	says(t, l.Other, true, "lb1 is active", "switchover")
+
+	forget := func(from, to int) {
+		for n := from; n <= to; n++ {
+			for _, gateway := range []string{"10.0.0.254", "2001:db8:2::254"} {
+				if out, err := l.Run(fmt.Sprintf("real%d", n), "ip", "neigh", "del", gateway, "dev", "eth0"); err != nil {
+					t.Fatal(err, out)
+				}
+			}
+		}
+	}
+	forget(2, lab.Reals)
+	awaitPair(t, l.Router, l.Other)
+	says(t, l.Router, true, "lb2 is active", "switchover")
+	settles(t, "the one that does not follow is named", func() error {
+		if text := lbctlOf(t, l.Other, "events"); strings.Count(text, "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but") < 3 {
+			return errors.New(text)
+		}
+		return nil
+	})
+	forget(1, 1)
+	settles(t, "it follows", func() error {
+		if text := lbctlOf(t, l.Other, "events"); !strings.Contains(text, "neighbour "+l.Real4(1)+" answers to 10.0.0.254") {
+			return errors.New(text)
+		}
+		return nil
+	})
+	awaitHolder(t, l, l.Other)
+	goOn(t, streams)
+	lostNone(t, streams)
+}
+
+// keepGateway has every real keep a MAC for its gateway, whoever announces another.
+func keepGateway(t *testing.T, l *lab.Lab, mac string) {
+	t.Helper()
+	for n := 1; n <= lab.Reals; n++ {
+		for _, gateway := range []string{"10.0.0.254", "2001:db8:2::254"} {
+			if out, err := l.Run(fmt.Sprintf("real%d", n), "ip", "neigh", "replace", gateway, "lladdr", mac, "dev", "eth0", "nud", "permanent"); err != nil {
+				t.Fatal(err, out)
+			}
+		}
+	}
+}
+
+// The same, but the router is stopped: it has nothing to take the service back to. So the
+// other one keeps it, names who does not follow, and what the reals still send to the
+// stopped router goes on through it.
+func TestStopIsNotFollowed(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	keepGateway(t, l, macOf(t, l, l.Router, "lan"))
+	awaitPair(t, l.Router, l.Other)
+	if err := l.Router.KillDaemon(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	awaitHolder(t, l, l.Other)
+	events := lbctlOf(t, l.Other, "events")
+	contains(t, events, "active: "+l.Router.Host+" is stopped")
+	contains(t, events, "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but to this router's own address")
+	if strings.Contains(events, "nobody is heard") {
+		t.Errorf("it was taken over from silence:\n%s", events)
+	}
 	goOn(t, streams)
 	lostNone(t, streams)
 }

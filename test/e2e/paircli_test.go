@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +50,7 @@ func awaitPair(t *testing.T, active, standby *lab.Router) {
 func says(t *testing.T, r *lab.Router, good bool, want string, args ...string) {
 	t.Helper()
 	out, err := r.Lbctl(args...)
-	if (err == nil) != good || !strings.Contains(out, want) {
+	if (err == nil) != good || !strings.Contains(words(out), words(want)) {
 		t.Errorf("%s: lbctl %s: %v: %s\nwant %q", r.Host, strings.Join(args, " "), err, out, want)
 	}
 }
@@ -98,6 +100,44 @@ func TestPairCommands(t *testing.T) {
 	if err != nil || !strings.Contains(out, "lb2 of a pair, active") {
 		t.Error(err, out)
 	}
+}
+
+// A real that only one router's checks reach is named on both.
+func TestPairHealthDiffers(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitPair(t, l.Router, l.Other)
+	rules := "add table inet wall; add chain inet wall in {type filter hook input priority 0;}; add rule inet wall in ip saddr 10.0.0.2 tcp dport 80 drop"
+	if out, err := l.Run("real2", "nft", rules); err != nil {
+		t.Fatal(err, out)
+	}
+	want := api.HealthDifference{Vip: lab.Vip4(0) + ":80/tcp", Real: l.Real4(2) + ":80", Up: "lb1", Down: "lb2"}
+	differ := func(want ...api.HealthDifference) {
+		t.Helper()
+		for _, r := range l.Routers() {
+			err := lab.Wait(20*time.Second, func() error {
+				p := pairOf(t, r)
+				for i := range p.HealthDifferences {
+					if p.HealthDifferences[i].Error == "" {
+						return errors.New("it does not say why")
+					}
+					p.HealthDifferences[i].Error = ""
+				}
+				if !slices.Equal(p.HealthDifferences, want) || len(p.Problems) > 0 {
+					return fmt.Errorf("%s: %+v, problems %q", r.Host, p.HealthDifferences, p.Problems)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	differ(want)
+	says(t, l.Router, true, "the routers' checks differ", "pair", "status")
+	if out, err := l.Run("real2", "nft", "delete table inet wall"); err != nil {
+		t.Fatal(err, out)
+	}
+	differ()
 }
 
 func served(l *lab.Lab) error {

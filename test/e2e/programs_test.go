@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -28,8 +27,9 @@ status) test -e ftp.$me ;;
 esac
 `
 
-// lb2's hooks hang.
+// lb2's hooks hang, lb1's take their time.
 const hook = `#!/bin/sh
+[ $TARPON_ROUTER = lb2 ] || sleep 1
 echo "$TARPON_EVENT $TARPON_ROUTER $TARPON_REASON, $1" >> DIR/hooks
 [ $TARPON_ROUTER = lb1 ] || sleep 1000
 `
@@ -60,29 +60,33 @@ func TestServicesAndHooks(t *testing.T) {
 		data, _ := os.ReadFile(file(name))
 		return strings.Split(strings.TrimSpace(string(data)), "\n")
 	}
-	inSync := func() {
-		t.Helper()
-		for _, r := range l.Routers() {
-			err := lab.Wait(60*time.Second, func() error {
-				if events := lbctlOf(t, r, "events"); !strings.Contains(events, "in sync with lb") {
-					return errors.New(r.Host + " is not in sync")
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	ruledPair(t, l, fmt.Sprintf(`  hooks:
     - {on: [active, standby, fault], run: [%[2]s, pair], timeout: 5m}
   services:
     - {name: ftp, start: [%[1]s, start], stop: [%[1]s, stop], status: [%[1]s, status], interval: 200ms, restarts: 0, critical: true}
 `, file("ftp"), file("notify")))
 	only(l.Router, l.Other)
+	service := func(r *lab.Router, want string) {
+		t.Helper()
+		err := lab.Wait(10*time.Second, func() error {
+			p, err := r.PairStatus()
+			if err != nil || len(p.Services) != 1 {
+				return fmt.Errorf("%s has the services %+v (%w)", r.Host, p.Services, err)
+			}
+			if s := p.Services[0]; s.Name != "ftp" || s.State != want || !s.Critical || (s.Failures > 0) != (want == "failed") {
+				return fmt.Errorf("on %s it is %+v, want %s", r.Host, s, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	service(l.Router, "running")
+	service(l.Other, "stopped")
 
 	// A planned switchover: lb1 ends.
-	inSync()
+	inSync(t, l)
 	if err := l.KillDaemon(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +108,7 @@ func TestServicesAndHooks(t *testing.T) {
 	if err := l.StartDaemon(); err != nil {
 		t.Fatal(err)
 	}
-	inSync()
+	inSync(t, l)
 	only(l.Other, l.Router)
 
 	// It fails: a fault, and the other router takes over.
@@ -112,6 +116,9 @@ func TestServicesAndHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	only(l.Router, l.Other)
+	if p := pairOf(t, l.Other); len(p.Services) != 1 || p.Services[0].Failures != 1 || !strings.Contains(p.Services[0].Error, "it does not run") {
+		t.Errorf("lb2 has the services %+v", p.Services)
+	}
 	if events := lbctlOf(t, l.Other, "events"); !strings.Contains(events, "fault: service ftp has failed: it does not run") {
 		t.Errorf("no event says so:\n%s", events)
 	}
@@ -129,7 +136,7 @@ func TestServicesAndHooks(t *testing.T) {
 			t.Errorf("a hook was told %q", line)
 		}
 	}
-	for _, want := range []string{"active lb1", "active lb2"} {
+	for _, want := range []string{"active lb1", "standby lb1", "active lb2"} {
 		if !slices.Contains(told, want) {
 			t.Errorf("no hook was told %q: %q", want, told)
 		}

@@ -26,11 +26,7 @@ func TestReboot(t *testing.T) {
 	if err := os.WriteFile(l.Config(), []byte(strings.Replace(configFile(t, l), "checks:\n", slow, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for n := 1; n <= lab.Reals; n++ {
-		if err := l.StartNginx(n); err != nil {
-			t.Fatal(err)
-		}
-	}
+	startWeb(t, l)
 	if err := l.StartDaemon(); err != nil {
 		t.Fatal(err)
 	}

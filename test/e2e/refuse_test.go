@@ -57,7 +57,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("missing privileges", func(t *testing.T) {
 		cmd := l.DaemonCommand()
 		cmd.Args = append([]string{cmd.Args[0], cmd.Args[1], "setpriv", "--bounding-set=-bpf,-perfmon,-net_admin,-net_raw,-sys_admin", "--inh-caps=-all"}, cmd.Args[2:]...)
-		says(t, refused(t, cmd, 1), "missing CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW: run as root")
+		says(t, refused(t, cmd, 77), "missing CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW: run as root")
 	})
 	t.Run("no run directory", func(t *testing.T) {
 		cmd := l.DaemonCommand()
@@ -85,12 +85,13 @@ func TestRefusals(t *testing.T) {
 		}
 		says(t, out, "nowhere0")
 	})
-	t.Run("changed flows.max", func(t *testing.T) {
-		out, err := l.Lbctl("apply", "-f", altered(t, l, "max_ipv4: 65536", "max_ipv4: 1000000"))
+	t.Run("flows.max below what is live", func(t *testing.T) {
+		works(t)
+		out, err := l.Lbctl("apply", "-f", altered(t, l, "max_ipv4: 65536", "max_ipv4: 1"))
 		if err == nil {
 			t.Error("applied")
 		}
-		says(t, out, "max_ipv4", "not yet")
+		says(t, out, "max_ipv4", "flows are live, more than 1")
 	})
 	for name, args := range map[string][]string{
 		"real of the other family": {"add-real", vip4(), "[2001:db8:2::11]:80"},
@@ -121,6 +122,23 @@ func TestRefusals(t *testing.T) {
 			t.Error("added")
 		}
 		says(t, out, lab.Client4, "default gateway")
+	})
+	t.Run("vip is the router's own address", func(t *testing.T) {
+		own := "192.0.2.1/tcp" // every port
+		out, err := l.Lbctl("add-vip", own, "--check", "none")
+		if err == nil {
+			t.Error("added")
+		}
+		says(t, words(out), "ssh included", "--shares-own-address")
+		lbctl(t, l, "add-vip", own, "--check", "none", "--shares-own-address")
+		works(t)
+		if told := lbctl(t, l, "events"); strings.Contains(told, "was here before") {
+			t.Errorf("it is told what was said:\n%s", told)
+		}
+		if out, err := l.Lbctl("edit-vip", own, "--shares-own-address=false"); err == nil {
+			t.Error("taken back: ", out)
+		}
+		lbctl(t, l, "del-vip", own)
 	})
 	t.Run("edited by hand", func(t *testing.T) {
 		data, err := os.ReadFile(l.Config())
@@ -199,7 +217,7 @@ func TestTakenLater(t *testing.T) {
 	before := pinnedIDs(t, l)
 	take(t, l, "wan")
 	out, err := l.Lbctl("apply", "-f", altered(t, l, "interface: wan, mode: tc", "interface: wan, mode: native"))
-	if err == nil || !strings.Contains(out, "another owner") {
+	if err == nil || !strings.Contains(words(out), "another owner") {
 		t.Errorf("applied (%v), or it says:\n%s", err, out)
 	}
 	if after := pinnedIDs(t, l); !maps.Equal(before, after) {

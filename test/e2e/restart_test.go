@@ -101,7 +101,7 @@ func TestRestartRefused(t *testing.T) {
 	}
 	replace(t, filepath.Join(installed, "tarpond"), []byte("#!/bin/sh\necho broken >&2; exit 1\n"))
 	out, err := l.Lbctl("restart")
-	if err == nil || !strings.Contains(out, "does not run") || !strings.Contains(out, "broken") {
+	if err == nil || !strings.Contains(words(out), "does not run") || !strings.Contains(out, "broken") {
 		t.Errorf("%v: %s", err, out)
 	}
 	if s, err := l.Status(); err != nil || s.Version != "1.0" {
@@ -111,10 +111,10 @@ func TestRestartRefused(t *testing.T) {
 
 // packed makes a version of both programs and returns what installs it over another,
 // as packages do: by a rename.
-func packed(t *testing.T, version string) (install func(dir string)) {
+func packed(t *testing.T, version string, flags ...string) (install func(dir string)) {
 	t.Helper()
 	made := t.TempDir()
-	if err := compile(made, "-ldflags", "-X github.com/tarpon-lb/tarpon/control/version.Number="+version); err != nil {
+	if err := compile(made, append(flags, "-ldflags", "-X github.com/tarpon-lb/tarpon/control/version.Number="+version)...); err != nil {
 		t.Fatal(err)
 	}
 	return func(dir string) {

@@ -34,14 +34,18 @@ func exits(t *testing.T, l *lab.Lab, code int, args ...string) string {
 	return out
 }
 
+// contains compares words: lines are broken where they are long.
 func contains(t *testing.T, text string, wants ...string) {
 	t.Helper()
 	for _, want := range wants {
-		if !strings.Contains(text, want) {
+		if !strings.Contains(words(text), words(want)) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
 	}
 }
+
+// words are a text's, with one space between them.
+func words(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func revisions(t *testing.T, l *lab.Lab) (list []api.Revision) {
 	t.Helper()
@@ -57,7 +61,7 @@ func running(t *testing.T, l *lab.Lab) api.Revision {
 	return list[len(list)-1]
 }
 
-func configFile(t *testing.T, l *lab.Lab) string {
+func configFile(t testing.TB, l *lab.Lab) string {
 	t.Helper()
 	data, err := os.ReadFile(l.Config())
 	if err != nil {

@@ -15,18 +15,17 @@ import (
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
-// many is the lab's configuration with other vips: without checks, 64 to an address,
-// routed to us.
-func many(t *testing.T, l *lab.Lab, vips, reals int) {
+// many is the lab's configuration with other vips: 64 to an address, routed to us.
+func many(t testing.TB, l *lab.Lab, vips, reals int, check string) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString(strings.Replace(configFile(t, l), "vips: []\n", "", 1))
-	b.WriteString("vips:\n")
+	text, _, _ := strings.Cut(configFile(t, l), "vips:")
+	b.WriteString(text + "vips:\n")
 	for i := range vips {
-		fmt.Fprintf(&b, "  - vip: 198.18.0.%d:%d\n    leg: none\n    check: none\n    reals:\n", 1+i/64, 1000+i%64)
+		fmt.Fprintf(&b, "  - vip: 198.18.%d.%d:%d\n    leg: none\n    check: %s\n    reals:\n", i/64/250, 1+i/64%250, 1000+i%64, check)
 		for r := range reals {
 			n := i*reals + r
-			fmt.Fprintf(&b, "      - 10.%d.%d.%d:8080\n", 1+n/65536, n/256%256, n%256)
+			fmt.Fprintf(&b, "      - 10.128.%d.%d:8080\n", n/256, n%256)
 		}
 	}
 	if err := os.WriteFile(l.Config(), []byte(b.String()), 0o644); err != nil {
@@ -34,23 +33,53 @@ func many(t *testing.T, l *lab.Lab, vips, reals int) {
 	}
 }
 
-// A large router starts, and a change of it is in the kernel's maps; how long both
-// take is printed.
+// realsEverywhere has the first real be all of them.
+func realsEverywhere(t testing.TB, l *lab.Lab) {
+	t.Helper()
+	for _, command := range [][]string{
+		{"real1", "ip", "route", "add", "local", "10.128.0.0/9", "dev", "lo"},
+		{"router", "ip", "route", "add", "10.128.0.0/9", "via", l.Real4(1)},
+	} {
+		if out, err := l.Run(command[0], command[1:]...); err != nil {
+			t.Fatalf("%v: %v: %s", command, err, out)
+		}
+	}
+	if err := l.Echo(1, 8080); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A large router starts, checks its reals, and changes: in a little, which is in the
+// kernel's maps, and in all. What that takes is printed, and how long a watchdog hears
+// nothing meanwhile.
 func TestScale(t *testing.T) {
-	for _, size := range []struct{ vips, reals int }{{1000, 64}, {16000, 4}} {
-		t.Run(fmt.Sprintf("%d vips of %d reals", size.vips, size.reals), func(t *testing.T) {
+	const tcp = "{type: tcp, interval: 10s, timeout: 5s}"
+	for _, size := range []struct {
+		vips, reals int
+		check       string
+	}{{10, 10, tcp}, {1000, 64, "none"}, {16000, 4, "none"}, {16000, 4, tcp}} {
+		t.Run(fmt.Sprintf("%d vips of %d reals, check %.9s", size.vips, size.reals, size.check), func(t *testing.T) {
 			l := bareLab(t, lab.Options{})
-			many(t, l, size.vips, size.reals)
+			realsEverywhere(t, l)
+			manager := watch(t, l, 30*time.Millisecond) // so that every silence is the controller's
+			many(t, l, size.vips, size.reals, size.check)
 			begun := time.Now()
 			if err := l.StartDaemon(); err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("start: %v", time.Since(begun).Round(time.Millisecond))
 			client := api.NewClient(filepath.Join(l.Dir, "run", "tarpond.sock"))
+			manager.heard()
+			allUp(t, client, size.vips*size.reals)
+			_, silent := manager.heard()
+			t.Logf("all reals up: %v, silent for %v", time.Since(begun).Round(time.Millisecond), silent)
+			used := watchMemory(t, l.DaemonPID())
+			t.Logf("memory: %d MiB", used.most>>20)
+
 			var inMaps, answered []time.Duration
 			for range 10 {
 				begun = time.Now()
-				if _, err := client.AddReal(t.Context(), "198.18.0.5:1005", api.NewReal{Real: "10.200.0.1:8080"}, api.Options{}); err != nil {
+				if _, err := client.AddReal(t.Context(), "198.18.0.1:1005", api.NewReal{Real: "10.200.0.1:8080"}, api.Options{}); err != nil {
 					t.Fatal(err)
 				}
 				answered = append(answered, time.Since(begun))
@@ -60,15 +89,52 @@ func TestScale(t *testing.T) {
 				if err != nil || strings.Contains(addresses, "Not found") {
 					t.Fatalf("the real is not in the maps: %v: %s", err, addresses)
 				}
-				if _, err := client.DeleteReal(t.Context(), "198.18.0.5:1005", "10.200.0.1:8080", api.Options{}); err != nil {
+				if _, err := client.DeleteReal(t.Context(), "198.18.0.1:1005", "10.200.0.1:8080", api.Options{}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			slices.Sort(inMaps)
 			slices.Sort(answered)
-			t.Logf("a real added, median: in the maps after %v, answered after %v",
-				inMaps[5].Round(time.Millisecond), answered[5].Round(time.Millisecond))
+			t.Logf("a real added, median: in the maps after %v (at most %v), answered after %v",
+				inMaps[5].Round(time.Millisecond), inMaps[9].Round(time.Millisecond), answered[5].Round(time.Millisecond))
+
+			text := configFile(t, l)
+			for _, change := range []struct{ what, text string }{
+				{"all changed", strings.ReplaceAll(text, "    leg: none\n", "    leg: none\n    on_fail: reset\n")},
+				{"nothing", text[:strings.Index(text, "vips:")] + "vips: []\n"},
+				{"all again", text},
+			} {
+				if err := os.WriteFile(l.Config(), []byte(change.text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				manager.heard()
+				begun = time.Now()
+				if _, err := client.Reload(t.Context(), api.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				took := time.Since(begun)
+				_, silent := manager.heard()
+				used.look(t)
+				t.Logf("reload, %s: %v, silent for %v", change.what, took.Round(time.Millisecond), silent)
+			}
+			allUp(t, client, size.vips*size.reals)
+			used.look(t)
+			t.Logf("memory: at most %d MiB", used.most>>20)
 		})
+	}
+}
+
+// allUp waits until all reals are.
+func allUp(t testing.TB, client *api.Client, reals int) {
+	t.Helper()
+	if err := lab.Wait(time.Minute, func() error {
+		s, err := client.Status(t.Context())
+		if err == nil && s.RealsUp != reals {
+			err = fmt.Errorf("%d reals are up, want %d", s.RealsUp, reals)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

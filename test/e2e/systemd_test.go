@@ -38,6 +38,7 @@ func packageSystemd(t *testing.T, built string) {
 	u.must("dpkg", "-i", debOf("1.0.0"))
 	u.want("UnitFileState=disabled", "ActiveState=inactive")
 	u.faulty()
+	u.unprivileged()
 	u.start()
 	u.again(1, "killed", func() {
 		u.must("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "tarpond")
@@ -86,13 +87,32 @@ func (u *unit) faulty() {
 	u.want("ActiveState=failed", "ExecMainStatus=78", "NRestarts=0")
 }
 
-// start: systemctl returns when it is ready, not before.
-func (u *unit) start() {
+// unprivileged: without a capability it says so, and is left alone.
+func (u *unit) unprivileged() {
+	u.configure()
+	const bounds = "/run/systemd/system/tarpond.service.d/bounds.conf"
+	u.write(bounds, "[Service]\nCapabilityBoundingSet=~CAP_NET_RAW\n")
+	u.must("systemctl", "daemon-reload")
+	if out, err := u.run("systemctl", "start", "tarpond"); err == nil {
+		u.t.Errorf("started without a capability: %s", out)
+	}
+	u.want("ActiveState=failed", "ExecMainStatus=77", "NRestarts=0")
+	u.must("rm", bounds)
+	u.must("systemctl", "daemon-reload")
+}
+
+// configure writes the lab's configuration.
+func (u *unit) configure() {
 	config, err := os.ReadFile(u.lab.Config())
 	if err != nil {
 		u.t.Fatal(err)
 	}
 	u.write("/"+conffile, string(config))
+}
+
+// start: systemctl returns when it is ready, not before.
+func (u *unit) start() {
+	u.configure()
 	u.must("systemctl", "enable", "--now", "tarpond")
 	u.must("lbctl", "status")
 	u.want("UnitFileState=enabled", "ActiveState=active", "StatusText=running revision 1")

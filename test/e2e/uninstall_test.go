@@ -28,11 +28,7 @@ func TestUninstall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := bareLab(t, test.options)
-			for n := 1; n <= lab.Reals; n++ {
-				if err := l.StartNginx(n); err != nil {
-					t.Fatal(err)
-				}
-			}
+			startWeb(t, l)
 			before := machine(t, l)
 			if err := l.StartDaemon(); err != nil {
 				t.Fatal(err)

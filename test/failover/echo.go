@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Serve echoes TCP and UDP on Port in the namespace of its caller, who has a thread of
+// Serve echoes TCP and UDP on Port, and lets UDP on the discard port be, in the namespace of its caller, who has a thread of
 // its own, until the context ends. A TCP client hears the server's number first.
 func Serve(ctx context.Context, number byte, ready chan<- error) {
 	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
@@ -20,11 +20,17 @@ func Serve(ctx context.Context, number byte, ready chan<- error) {
 		ready <- err
 		return
 	}
-	udp, err := openUDP()
+	udp, err := openUDP(Port)
 	if err != nil {
 		ready <- errors.Join(err, tcp.Close())
 		return
 	}
+	discard, err := openUDP(discardPort) // and not read: the kernel drops what comes
+	if err != nil {
+		ready <- errors.Join(err, tcp.Close(), unix.Close(udp))
+		return
+	}
+	defer unix.Close(discard)
 	ready <- nil
 	var running sync.WaitGroup
 	running.Go(func() { echoTCP(tcp, number) })
@@ -56,7 +62,7 @@ func echoTCP(listener net.Listener, number byte) {
 type onlyWrites struct{ io.Writer }
 
 // openUDP is a socket for both families; a receive from it ends now and then.
-func openUDP() (int, error) {
+func openUDP(port int) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
@@ -65,7 +71,7 @@ func openUDP() (int, error) {
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}),
-		unix.Bind(fd, &unix.SockaddrInet6{Port: Port}),
+		unix.Bind(fd, &unix.SockaddrInet6{Port: port}),
 	)
 	if err != nil {
 		return 0, errors.Join(err, unix.Close(fd))

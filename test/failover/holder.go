@@ -13,30 +13,27 @@ import (
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
-// holders are the routers whose kernel has the address.
-func holders(l *lab.Lab, address string) (list []*lab.Router, err error) {
-	for _, r := range l.Routers() {
-		out, err := l.Run(r.Host, "ip", "-j", "addr")
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w: %s", r.Host, err, out)
-		}
-		var links []struct {
-			Info []struct {
-				Local string `json:"local"`
-			} `json:"addr_info"`
-		}
-		if err := json.Unmarshal([]byte(out), &links); err != nil {
-			return nil, err
-		}
-		for _, link := range links {
-			for _, a := range link.Info {
-				if a.Local == address {
-					list = append(list, r)
-				}
-			}
+// held are the addresses that a router's kernel has.
+func held(l *lab.Lab, router *lab.Router) (map[string]bool, error) {
+	out, err := l.Run(router.Host, "ip", "-j", "addr")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", router.Host, err, out)
+	}
+	var links []struct {
+		Info []struct {
+			Local string `json:"local"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal([]byte(out), &links); err != nil {
+		return nil, err
+	}
+	all := map[string]bool{}
+	for _, link := range links {
+		for _, a := range link.Info {
+			all[a.Local] = true
 		}
 	}
-	return list, nil
+	return all, nil
 }
 
 // answerers asks by ARP who has an address, and returns the MACs of all who answer.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,28 +21,36 @@ type Rig struct {
 	*lab.Lab
 	clients []string
 	off     map[*lab.Router]bool // no power
+	note    string               // what an event has to say besides
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
 
 // Options of a Rig.
 type Options struct {
-	Bin     string // tarpond and lbctl
-	Clients int    // 0: 4
+	Bin     string        // tarpond and lbctl
+	Clients int           // 0: 4
+	Advert  time.Duration // interval of adverts; 0: 100 ms
 	// Echo starts the echo server of a real; nil: in this process.
 	Echo func(l *lab.Lab, real int) error
 }
 
-// ActiveDown is how long the standby waits for adverts of the lab's 100 ms, with the
+// ActiveDown is how long the standby waits for adverts of the usual interval, with the
 // skew of the lower priority: Active_Down_Interval of RFC 9568 section 6.1.
-const ActiveDown = 3*100*time.Millisecond + 100*time.Millisecond*(256-100)/256
+const (
+	advert     = 100 * time.Millisecond
+	ActiveDown = 3*advert + advert*(256-100)/256
+)
 
 // NewRig makes one, with lb1 active and all in order. The caller closes it.
 func NewRig(o Options) (*Rig, error) {
 	if o.Clients == 0 {
 		o.Clients = 4
 	}
-	l, err := lab.New(lab.Options{Pair: true, Clients: o.Clients, Bin: o.Bin})
+	if o.Advert == 0 {
+		o.Advert = advert
+	}
+	l, err := lab.New(lab.Options{Pair: true, Advert: o.Advert, Clients: o.Clients, Bin: o.Bin})
 	if err != nil {
 		return nil, err
 	}
@@ -98,18 +107,25 @@ func (r *Rig) configure(router *lab.Router) error {
 	vips.WriteString("vips:\n")
 	for _, vip := range r.Vips() {
 		for _, protocol := range []string{"tcp", "udp"} {
-			fmt.Fprintf(&vips, "  - {vip: \"%s/%s\", check: echo, reals: [", vip, protocol)
-			for n := 1; n <= lab.Reals; n++ {
-				real := r.Real4(n)
-				if vip.Addr().Is6() {
-					real = "[" + r.Real6(n) + "]"
-				}
-				fmt.Fprintf(&vips, "\"%s\", ", real)
-			}
-			vips.WriteString("]}\n")
+			vips.WriteString(r.vip(vip, protocol))
 		}
 	}
+	discard := netip.AddrPortFrom(r.Vips()[0].Addr(), discardPort)
+	vips.WriteString(r.vip(discard, "udp"))
 	return os.WriteFile(router.Config(), []byte(text+vips.String()), 0o644)
+}
+
+// vip is a vip's line: over all reals.
+func (r *Rig) vip(vip netip.AddrPort, protocol string) string {
+	var reals []string
+	for n := 1; n <= lab.Reals; n++ {
+		real := r.Real4(n)
+		if vip.Addr().Is6() {
+			real = "[" + r.Real6(n) + "]"
+		}
+		reals = append(reals, strconv.Quote(real))
+	}
+	return fmt.Sprintf("  - {vip: \"%s/%s\", check: echo, reals: [%s]}\n", vip, protocol, strings.Join(reals, ", "))
 }
 
 // Vips are two, each of both families.
@@ -139,26 +155,33 @@ func (r *Rig) floating() []string {
 }
 
 // Active is the router that has all the addresses that move, if the other has none.
-func (r *Rig) Active() (*lab.Router, error) {
-	var active *lab.Router
-	for _, address := range r.floating() {
-		all, err := holders(r.Lab, address)
+func (r *Rig) Active() (active *lab.Router, err error) {
+	for _, router := range r.Routers() {
+		if r.off[router] {
+			continue
+		}
+		all, err := held(r.Lab, router)
 		if err != nil {
 			return nil, err
 		}
-		var on []*lab.Router
-		for _, h := range all {
-			if !r.off[h] {
-				on = append(on, h)
+		has := 0
+		for _, address := range r.floating() {
+			if all[address] {
+				has++
 			}
 		}
 		switch {
-		case len(on) != 1:
-			return nil, fmt.Errorf("%d routers have %s", len(on), address)
-		case active != nil && active != on[0]:
-			return nil, fmt.Errorf("%s is on %s, others on %s", address, on[0].Host, active.Host)
+		case has == 0:
+		case has < len(r.floating()):
+			return nil, fmt.Errorf("%s has %d of %d addresses", router.Host, has, len(r.floating()))
+		case active != nil:
+			return nil, errors.New("both routers have the addresses")
+		default:
+			active = router
 		}
-		active = on[0]
+	}
+	if active == nil {
+		return nil, errors.New("no router has the addresses")
 	}
 	return active, nil
 }
@@ -192,7 +215,7 @@ func (r *Rig) Settle() error {
 				return fmt.Errorf("%s has %d of %d reals", router.Host, s.RealsUp, s.Reals)
 			}
 			if p, err := router.PairStatus(); err != nil || !p.InSync.Yes || p.Agreement.State != "same" {
-				return fmt.Errorf("%s is not in sync (%w): %v, %s", router.Host, err, p.InSync.Facts, p.Agreement.State)
+				return fmt.Errorf("%s is not in sync (%v): %v, %s", router.Host, err, p.InSync.Facts, p.Agreement.State)
 			}
 		}
 		return r.OneAnswers()

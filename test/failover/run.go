@@ -25,10 +25,12 @@ type Result struct {
 	All       Tally
 	Young     Tally // connections that were opened less than 100 ms before the event
 	Excused   Tally // of All, those that the scenario may break
+	Note      string
 	Err       error // what was not as expected
 }
 
-// progress is how long connections may take to go on, after the service is back.
+// progress is how long connections may take to go on, from the end of the event. It is
+// over when one router is active, if the scenario has no bar on the time until then.
 const progress = 5 * time.Second
 
 // Run has a scenario happen under load, and mends what it broke.
@@ -82,32 +84,47 @@ func (r *Rig) happen(s Scenario, load Load, active *lab.Router) (result Result, 
 	}
 	defer young.Close()
 
+	r.note = ""
 	if err := s.Event(r, active); err != nil {
 		return result, err
 	}
-	begun := time.Now()
+	result.Note = r.note
+	end, begun := Now(), time.Now()
 	var now *lab.Router
 	result.Err = lab.Wait(20*time.Second, func() (err error) { now, err = r.Active(); return err })
 	result.OneActive, result.Moved = time.Since(begun), now != active
-	if result.Err == nil {
-		result.Err = errors.Join(streams.AwaitAll(), r.OneAnswers())
+	if s.Loose {
+		end = Now() // what starts, or boots, has its time
 	}
-	back := Now()
-	// Until all went on; and a while longer, for what comes late.
-	_ = lab.Wait(progress, func() error {
-		if connections.Since(back).Stalled > 0 {
-			return errors.New("not yet")
-		}
-		return nil
-	})
-	time.Sleep(time.Second)
+	service := make(chan error, 1)
+	if result.Err == nil {
+		go func() { service <- errors.Join(streams.AwaitAll(), r.OneAnswers()) }()
+	} else {
+		service <- nil
+	}
+	back := end + load.Every // an answer that was under way at the end shows nothing
+	connections.goOn(back, end+progress)
 	result.All, result.Young = connections.Since(back), young.Since(back)
 	if s.Breaks != nil {
 		result.Excused = connections.Of(back, s.Breaks)
 	}
+	result.Err = errors.Join(result.Err, <-service)
 	result.Heard = streams.Stop()
 	result.Err = errors.Join(result.Err, s.judge(result))
 	return result, nil
+}
+
+// goOn waits until all were answered since a time of Now, and then for what comes late; no
+// longer than until another such time.
+func (c *Connections) goOn(since, until time.Duration) {
+	const late = time.Second
+	_ = lab.Wait(until-late-Now(), func() error {
+		if c.Since(since).Stalled > 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	time.Sleep(late)
 }
 
 // ready waits until all were answered.

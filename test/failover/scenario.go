@@ -158,10 +158,9 @@ var frozen = Scenario{
 var alone = Scenario{
 	Name: "tarpond dead, the peer off", Kept: "all", Why: "without a peer the lease is open: the kernel goes on",
 	Event: func(r *Rig, a *lab.Router) error {
-		if err := r.PowerOff(r.Peer(a)); err != nil {
+		if err := errors.Join(r.PowerOff(r.Peer(a)), knowsItIsAlone(a)); err != nil {
 			return err
 		}
-		time.Sleep(2 * time.Second)
 		if err := a.KillDaemon(syscall.SIGKILL); err != nil {
 			return err
 		}
@@ -170,6 +169,17 @@ var alone = Scenario{
 	},
 	After: func(r *Rig, a *lab.Router) error { return errors.Join(a.StartDaemon(), r.PowerOn(r.Peer(a))) },
 	Stays: true, Lossless: true,
+}
+
+// knowsItIsAlone waits until the router has noticed that the other one is off.
+func knowsItIsAlone(router *lab.Router) error {
+	return lab.Wait(10*time.Second, func() error {
+		status, err := router.PairStatus()
+		if err == nil && status.Lease != "open" {
+			err = fmt.Errorf("expected that %s notices that it is alone, its lease %s", router.Host, status.Lease)
+		}
+		return err
+	})
 }
 
 // forgetNeighbours empties the clients' caches, so that they ask again.
@@ -192,7 +202,7 @@ var diskFull = Scenario{
 		}
 		out, err := a.MustLbctl("edit-vip", r.Vips()[0].String()+"/tcp", "--name", fmt.Sprintf("shop%d", time.Now().Unix()))
 		if err != nil || !strings.Contains(out, "pending for "+peer.Host) {
-			return fmt.Errorf("expected a change that is pending for %s (%w); lbctl said: %s", peer.Host, err, out)
+			return fmt.Errorf("expected a change that is pending for %s (%v); lbctl said: %s", peer.Host, err, out)
 		}
 		err = lab.Wait(5*time.Second, func() error {
 			out, _ := a.Lbctl("pair", "status")
@@ -288,7 +298,7 @@ var empty = Scenario{
 				err = fmt.Errorf("expected that %s gets all %d flows, it has %d", peer.Host, want, got)
 			}
 			if now, e := r.Active(); e != nil || now != a {
-				err = fmt.Errorf("expected that %s stays active (%w)", a.Host, errors.Join(err, e))
+				err = fmt.Errorf("expected that %s stays active (%v)", a.Host, errors.Join(err, e))
 			}
 			return err
 		})

@@ -28,10 +28,14 @@ const Reals = 3
 // Options of a lab.
 type Options struct {
 	OneArmed bool
-	// Pair has two routers, lb1 and lb2, see pair.go.
-	Pair bool
+	// Pair has two routers, lb1 and lb2, see pair.go. Apart: each is configured as one that
+	// is alone.
+	Pair, Apart bool
 	// Clients of a pair's lab; 0: one.
 	Clients int
+	// Advert is a pair's interval of adverts; 0: 250 ms, so that roles do not move when a
+	// busy machine stands still for half a second.
+	Advert time.Duration
 	// Mode of the legs; empty: auto.
 	Mode string
 	// MaxFlows sizes the router's tables; 0: 65,536.
@@ -65,6 +69,9 @@ func New(o Options) (*Lab, error) {
 	}
 	if o.MaxFlows == 0 {
 		o.MaxFlows = 65536
+	}
+	if o.Advert == 0 {
+		o.Advert = 250 * time.Millisecond
 	}
 	dir, err := os.MkdirTemp("", "tarpon-lab-")
 	if err != nil {
@@ -270,7 +277,7 @@ func (l *Lab) oneArmed() error {
 }
 
 func (l *Lab) configuration() string {
-	if l.Pair {
+	if l.Pair && !l.Apart {
 		return l.pairConfiguration()
 	}
 	mode := ""

@@ -89,6 +89,15 @@ func (r *Router) Unplug(leg string) error {
 // PowerOff takes the router away as a power cut does: in one instant it is on no
 // network, and its daemon is no more.
 func (r *Router) PowerOff() error {
+	if err := r.CutOff(); err != nil {
+		return err
+	}
+	r.off = true
+	return r.KillDaemon(syscall.SIGKILL)
+}
+
+// CutOff takes the router off all its networks in one instant.
+func (r *Router) CutOff() error {
 	cmd := r.lab.Command("switch", "ip", "-batch", "-")
 	var lines strings.Builder
 	for _, leg := range pairLegs {
@@ -96,10 +105,9 @@ func (r *Router) PowerOff() error {
 	}
 	cmd.Stdin = strings.NewReader(lines.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("power off %s: %w: %s", r.Host, err, out)
+		return fmt.Errorf("cut %s off: %w: %s", r.Host, err, out)
 	}
-	r.off = true
-	return r.KillDaemon(syscall.SIGKILL)
+	return nil
 }
 
 // Off says whether its power is off: what it has then is on no network.
@@ -108,15 +116,23 @@ func (r *Router) Off() bool { return r.off }
 // PowerOn is the opposite of PowerOff, of a router that has booted: nothing is left of
 // its pins and of what is below /run, nor of addresses but its own.
 func (r *Router) PowerOn() error {
-	err := errors.Join(r.forgetPins(), r.unmount(), r.forgetRun(), r.makeDirs())
+	err := errors.Join(r.forgetPins(), r.unmount(), r.forgetRun(), r.makeDirs(), r.PlugAll())
 	for _, leg := range pairLegs {
-		err = errors.Join(err, r.dropAddresses(leg), r.Plug(leg), r.awaitNoProgram(leg))
+		err = errors.Join(err, r.awaitNoProgram(leg))
 	}
 	if err != nil {
 		return err
 	}
 	r.off = false
 	return r.StartDaemon()
+}
+
+// PlugAll is the opposite of CutOff, of a router that has only its own addresses then.
+func (r *Router) PlugAll() (err error) {
+	for _, leg := range pairLegs {
+		err = errors.Join(err, r.dropAddresses(leg), r.Plug(leg))
+	}
+	return err
 }
 
 // awaitNoProgram waits until the kernel has let go of what was pinned: it takes its time.
@@ -159,9 +175,9 @@ routers:
 pair:
   vrid: 77
   heartbeats: [hb, lan]
-  advert: 100ms
+  advert: %[4]s
   settle: 0s
-`, l.MaxFlows, l.Router.pin, l.Other.pin)
+`, l.MaxFlows, l.Router.pin, l.Other.pin, l.Advert)
 }
 
 // identity are the daemon's flags that tell it which router it is: all have one

@@ -1,9 +1,11 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,11 +23,19 @@ type Router struct {
 	Host string // its namespace: router; lb1 and lb2 of a pair
 	Dir  string // its bpffs, run and state directories, configuration and log
 
+	// Programs is the directory of its tarpond and lbctl; empty: the lab's.
+	Programs string
+	// Machine is a command that runs the daemon on this router; empty: Options.Wrap.
+	Machine []string
+
 	lab    *Lab
 	daemon *exec.Cmd
 	off    bool
 	own    []string // addresses, of a pair's
 	pin    string   // of its key, likewise
+
+	keepalived *exec.Cmd // instead of a daemon
+	lives      int       // that keepalived has had
 }
 
 // makeDirs makes what its daemon needs.
@@ -94,6 +104,9 @@ func (r *Router) unmount() error {
 	return err
 }
 
+// Pin is of the key of a pair's router.
+func (r *Router) Pin() string { return r.pin }
+
 // Config is the router's configuration file.
 func (r *Router) Config() string { return filepath.Join(r.Dir, "etc", "tarpon.yaml") }
 
@@ -103,9 +116,17 @@ func (r *Router) socket() string { return filepath.Join(r.Dir, "run", "tarpond.s
 // LogFile is where the daemon's log goes, of all its lives.
 func (r *Router) LogFile() string { return filepath.Join(r.Dir, "tarpond.log") }
 
+func (r *Router) program(name string) string {
+	return filepath.Join(cmp.Or(r.Programs, r.lab.Bin), name)
+}
+
 // DaemonCommand is how the router's daemon is run.
 func (r *Router) DaemonCommand() *exec.Cmd {
-	return r.lab.Command(r.Host, append(append(slices.Clone(r.lab.Wrap), filepath.Join(r.lab.Bin, "tarpond"), "--config", r.Config(),
+	wrap := r.lab.Wrap
+	if len(r.Machine) > 0 {
+		wrap = r.Machine
+	}
+	return r.lab.Command(r.Host, append(append(slices.Clone(wrap), r.program("tarpond"), "--config", r.Config(),
 		"--run-dir", filepath.Join(r.Dir, "run"), "--state-dir", filepath.Join(r.Dir, "state"),
 		"--bpffs", filepath.Join(r.Dir, "bpf"), "--log-level", "debug"), r.identity()...)...)
 }
@@ -127,17 +148,34 @@ func (r *Router) StartDaemon() error {
 	r.lab.mu.Unlock()
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	return Wait(60*time.Second, func() error {
+	for limit := time.Now().Add(startTime); ; {
 		select {
 		case err := <-exited:
-			exited <- err
 			text, _ := os.ReadFile(r.LogFile())
 			return fmt.Errorf("tarpond ended (%w):\n%s", err, text)
-		default:
+		case <-time.After(20 * time.Millisecond):
 		}
-		_, err := r.Status()
-		return err
-	})
+		err := r.listens()
+		if err == nil {
+			_, err = r.Status()
+		}
+		if err == nil || time.Now().After(limit) {
+			return err
+		}
+	}
+}
+
+// startTime is no measure of a start, which a busy machine makes long: who exceeds it
+// hangs. A daemon that ends is noticed at once.
+const startTime = 5 * time.Minute
+
+// listens asks without a process for it, of which a start would need hundreds.
+func (r *Router) listens() error {
+	c, err := net.Dial("unix", r.socket())
+	if err == nil {
+		err = c.Close()
+	}
+	return err
 }
 
 // KillDaemon sends the daemon a signal and waits until it is gone.
@@ -165,7 +203,7 @@ func (r *Router) DaemonPID() int { return r.daemon.Process.Pid }
 
 // Lbctl runs lbctl and returns what it printed.
 func (r *Router) Lbctl(args ...string) (string, error) {
-	out, err := exec.Command(filepath.Join(r.lab.Bin, "lbctl"), append([]string{"--socket", r.socket()}, args...)...).CombinedOutput()
+	out, err := exec.Command(r.program("lbctl"), append([]string{"--socket", r.socket()}, args...)...).CombinedOutput()
 	return string(out), err
 }
 
@@ -180,7 +218,7 @@ func (r *Router) MustLbctl(args ...string) (string, error) {
 
 // Status is the router's.
 func (r *Router) Status() (s api.Status, err error) {
-	out, err := exec.Command(filepath.Join(r.lab.Bin, "lbctl"), "--socket", r.socket(), "status", "-o", "json").Output()
+	out, err := exec.Command(r.program("lbctl"), "--socket", r.socket(), "status", "-o", "json").Output()
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1 && len(out) > 0) {
 		return s, fmt.Errorf("lbctl status: %w: %s", err, out)

@@ -129,12 +129,21 @@ func (s *Stream) talk() error {
 // Count is how many messages came back.
 func (s *Stream) Count() int64 { return s.count.Load() }
 
-// Err ends the stream and says what went wrong: for TCP, a lost segment too, even
-// if it was sent again. (A segment sent twice for nothing is not lost: the other
-// end says so, RFC 2883.)
-func (s *Stream) Err() error {
+// End ends the stream and says what went wrong. What TCP lost and sent again did not.
+func (s *Stream) End() error {
+	s.stop()
+	return errors.Join(s.err, s.conn.Close())
+}
+
+func (s *Stream) stop() {
 	close(s.end)
 	s.done.Wait()
+}
+
+// Err is End, and for TCP says what was lost too, even if it was sent again. (A segment
+// sent twice for nothing is not lost: the other end says so, RFC 2883.)
+func (s *Stream) Err() error {
+	s.stop()
 	tcp, ok := s.conn.(*net.TCPConn)
 	if s.err != nil || !ok {
 		return errors.Join(s.err, s.conn.Close())

@@ -59,6 +59,31 @@ func Test64VipsOverOneReal(t *testing.T) {
 	r.expect(t, "a reply of nobody", step{on: "lan", in: fromReal(P{From: real, To: "192.0.2.10:5"}), want: "pass or send"})
 }
 
+// A client port that another vip has at a real goes to the next real, however many places
+// of the schedule the first one has in a row.
+func TestTakenAtManyPlaces(t *testing.T) {
+	const other, vip, taken, free = "192.0.2.100:80", "192.0.2.101:80", "10.0.0.11:8080", "10.0.0.12:8080"
+	r := newRig(t, 1000, []service{
+		{vip: other, protocol: loader.TCP, reals: []string{taken}},
+		{vip: vip, protocol: loader.TCP, reals: []string{taken, free}},
+	})
+	slots := append(slices.Repeat([]loader.BackendID{2}, 40), 3)
+	if err := r.Apply([]loader.Step{loader.PutSchedule{ID: 2, Schedule: loader.Schedule{Kind: loader.ByHash, Slots: slots}}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		client := fmt.Sprintf("203.0.113.5:%d", 40000+i)
+		r.expect(t, client, step{in: in(P{From: client, To: other, Flags: "S"}), want: send,
+			out: toReal(P{From: client, To: taken, Flags: "S"}), reasons: "flow_new forward_in"})
+		r.expect(t, client, step{on: "lan", in: fromReal(P{From: taken, To: client, Flags: "SA"}), want: send,
+			out: out(P{From: other, To: client, Flags: "SA"}), reasons: "flow_hit forward_out"})
+		r.expect(t, client, step{in: in(P{From: client, To: other}), want: send,
+			out: toReal(P{From: client, To: taken}), reasons: "flow_hit forward_in"})
+		r.expect(t, client, step{in: in(P{From: client, To: vip, Flags: "S"}), want: send,
+			out: toReal(P{From: client, To: free, Flags: "S"}), reasons: "flow_new forward_in"})
+	}
+}
+
 // One client port to 1,000 ports of an any-port vip.
 func TestThousandPortsOfAnAnyPortVip(t *testing.T) {
 	r := newRig(t, 5000, services)

@@ -1,11 +1,13 @@
 package packet
 
 import (
+	"flag"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tarpon-lb/tarpon/loader"
 	"pgregory.net/rapid"
@@ -36,20 +38,70 @@ type history struct {
 	model *model
 }
 
+const hour = time.Hour // no flow of a history ends by itself
+
+func newHistory(rt *rapid.T, r *rig) *history {
+	if err := r.FinishUpgrade(loader.Here); err != nil { // of one that failed
+		rt.Fatal(err)
+	}
+	r.EndFlows(func(loader.Flow) bool { return true })
+	r.Sweep()
+	r.Sweep() // or the slots of the last history are not free yet
+	h := &history{rig: r, model: &model{services: crowded, down: map[string]bool{}}}
+	for i := range crowded {
+		h.publish(rt, i)
+	}
+	return h
+}
+
 // Every packet of a random history does what the model says, byte for byte, and
 // after it the table holds the model's flows.
 func TestRandomHistories(t *testing.T) {
 	r := newRig(t, 1000, crowded)
 	rapid.Check(t, func(rt *rapid.T) {
-		r.EndFlows(func(loader.Flow) bool { return true })
-		r.Sweep()
-		h := &history{rig: r, model: &model{services: crowded, down: map[string]bool{}}}
-		for i := range crowded {
-			h.publish(rt, i)
-		}
+		h := newHistory(rt, r)
 		rt.Repeat(map[string]func(*rapid.T){
 			"client": h.client, "client again": h.client, "real": h.real, "fail": h.fail, "": h.compare,
 		})
+	})
+}
+
+// The same while the flows of a history come over to tables of another size: wherever
+// a packet's flow lies, the packet does what the model says. After, the table holds the
+// model's flows.
+func TestRandomHistoriesBetweenTables(t *testing.T) {
+	checks := flag.Lookup("rapid.checks").Value
+	many := checks.String()
+	if err := checks.Set("6"); err != nil { // each loads programs, for seconds
+		t.Fatal(err)
+	}
+	usual := timeouts
+	timeouts = loader.Timeouts{Handshake: hour, Established: hour, Closing: hour, Closed: hour, UDP: hour, UDPUnreplied: hour}
+	defer func() { _, timeouts = checks.Set(many), usual }()
+	r := newRig(t, 1000, crowded)
+	size := 1000
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(rt, r)
+		actions := map[string]func(*rapid.T){
+			"client": h.client, "client again": h.client, "real": h.real, "fail": h.fail,
+			"": func(*rapid.T) { h.Sweep() }, // or slots of ended flows fill their buckets
+		}
+		for range 3 {
+			rt.Repeat(actions)
+		}
+		size = 21_000 - size
+		if err := r.Resize(size, size, loader.Here); err != nil {
+			rt.Fatal(err)
+		}
+		for range 3 {
+			rt.Repeat(actions)
+		}
+		if err := r.FinishUpgrade(loader.Here); err != nil {
+			rt.Fatal(err)
+		}
+		h.compare(rt)
+		rt.Repeat(actions)
+		h.compare(rt)
 	})
 }
 
