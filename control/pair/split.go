@@ -15,6 +15,7 @@ type split struct {
 	noticed     time.Time
 	lasted      time.Duration // as long as the one that took over was active
 	winner, why string
+	heard       bool           // the other router says so too: lasted is what both say
 	withdrawn   bool           // the other router, and the neighbours were told once more
 	alike       replica.Counts // before it
 }
@@ -50,7 +51,7 @@ func (p *Pair) hearOfSplit(before, now Facts, active time.Duration) {
 	if s == nil {
 		return
 	}
-	s.lasted = min(s.lasted, now.Split)
+	s.heard, s.lasted = true, min(s.lasted, now.Split)
 	if p.active && now.Role == roleStandby && !s.withdrawn {
 		s.withdrawn = true
 		p.announce()
@@ -66,15 +67,16 @@ func (p *Pair) mendSplit(now time.Time) {
 		}
 		return
 	}
-	mended := status.InSync() && status.ComparedAt.After(s.noticed)
-	if !mended && now.Sub(s.noticed) < mendTime {
+	alike := status.InSync() && status.ComparedAt.After(s.noticed)
+	if !(alike && s.heard) && now.Sub(s.noticed) < mendTime {
 		return
 	}
+	p.sayFacts(nil, nil) // the last that speak of it; the other router waits for them
 	p.split = nil
 	since := s.noticed.Add(-s.lasted).Round(time.Millisecond)
 	merged, disputed := status.Counts.PutsTaken-s.alike.PutsTaken, status.Counts.Disputes-s.alike.Disputes
 	flows := fmt.Sprintf("%d flows came from %s, %d were in dispute", merged, p.side.Peer.Name, disputed)
-	if !mended {
+	if !alike {
 		flows += ", and they are not the same yet"
 	}
 	p.Events.Warn(event.SplitMended, fmt.Sprintf("both routers were active for %s since %s; %s won: %s; %s",

@@ -25,6 +25,10 @@ func (a *announcing) Moving() map[string][]netip.Addr { a.times++; return nil }
 // What a split brain came to is told once, when both have the same flows again; the
 // neighbours are told once more when the loser says that it has given way.
 func TestSplitIsMended(t *testing.T) {
+	const (
+		unsaid = "the other router does not say so"
+		apart  = "the flows do not get the same"
+	)
 	var (
 		active    = Facts{Role: roleActive}
 		givingWay = Facts{Role: roleActive, Split: 3 * time.Second}
@@ -36,19 +40,21 @@ func TestSplitIsMended(t *testing.T) {
 		active    bool
 		notice    bool    // by the wire
 		hear      []Facts // of the other router
-		late      bool    // the flows do not get the same in time
+		late      string  // why it is not told before its time is over
 		announces int
 		want      string // "": nothing is told
 	}{
-		{"the winner", true, true, []Facts{active, givingWay, gaveWay, gaveWay, standby}, false, 1,
+		{"the winner", true, true, []Facts{active, givingWay, gaveWay, gaveWay, standby}, "", 1,
 			"lb1 won: lb2 loses; 40 flows came from lb2, 2 were in dispute; lasted 3s; merged 40; disputed 2; winner lb1"},
-		{"a winner that heard no advert", true, false, []Facts{gaveWay, gaveWay, standby}, false, 1,
+		{"a winner that heard no advert", true, false, []Facts{gaveWay, gaveWay, standby}, "", 1,
 			"lb1 won: lb2 has given way; 40 flows came from lb2, 2 were in dispute; lasted 3s; merged 40; disputed 2; winner lb1"},
-		{"a winner that is alone again", true, true, nil, true, 0,
+		{"a winner whose peer does not say so", true, true, []Facts{active, standby}, unsaid, 0,
+			"lb1 won: lb2 loses; 40 flows came from lb2, 2 were in dispute; lasted 1m0s; merged 40; disputed 2; winner lb1"},
+		{"a winner that is alone again", true, true, nil, apart, 0,
 			"lb1 won: lb2 loses; 40 flows came from lb2, 2 were in dispute, and they are not the same yet; lasted 1m0s; merged 40; disputed 2; winner lb1"},
-		{"the loser", false, true, []Facts{active, {Role: roleActive, Split: time.Hour}}, false, 0,
+		{"the loser", false, true, []Facts{active, {Role: roleActive, Split: time.Hour}}, "", 0,
 			"lb2 won: lb2 wins; 40 flows came from lb2, 2 were in dispute; lasted 1m0s; merged 40; disputed 2; winner lb2"},
-		{"no split brain", true, false, []Facts{standby, standby}, false, 0, ""},
+		{"no split brain", true, false, []Facts{standby, standby}, "", 0, ""},
 	} {
 		log, controller := event.NewLog(zap.NewNop()), &announcing{}
 		p := &Pair{
@@ -67,11 +73,14 @@ func TestSplitIsMended(t *testing.T) {
 			p.mendSplit(time.Now()) // they were the same before it: that proves nothing
 		}
 		after := replica.Status{Counts: replica.Counts{PutsTaken: 140, Disputes: 3}, ComparedAt: time.Now().Add(time.Second)}
-		if test.late {
+		if test.late == apart {
 			after.Missing = []replica.Fact{replica.Equal}
 		}
 		p.status.Store(&after)
 		p.mendSplit(time.Now())
+		if waits := p.split != nil; waits != (test.late != "") {
+			t.Errorf("%s: it waits: %t; late: %q", test.name, waits, test.late)
+		}
 		p.mendSplit(time.Now().Add(mendTime))
 		log.Close()
 		var told []string
