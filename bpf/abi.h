@@ -239,7 +239,7 @@ enum timeout {
 /* One record that programs write and read, and Go sets the first part of. */
 struct insert_limits {
 	__u16 longest[8]; /* ticks, by enum timeout: the longest of any vip */
-	__u32 full4;	  /* tick at which an insert last found no slot */
+	__u32 full4;	  /* tick at which an insert last had no slot but another flow's */
 	__u32 full6;
 	__u64 pad;
 };

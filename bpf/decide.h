@@ -106,7 +106,8 @@ INLINE int decide_reply(struct facts *f, struct insert *insert, const struct bac
 	return flow_backend(insert->found);
 }
 
-/* Inserts failed within the last two ticks. */
+/* Flows gave way, or were not kept, within the last two ticks, or in the next: another
+ * CPU may be there. */
 INLINE bool table_is_full(const struct facts *f, bool v6)
 {
 	__u32 zero = 0, full;
@@ -115,7 +116,7 @@ INLINE bool table_is_full(const struct facts *f, bool v6)
 	if (!limit)
 		return false;
 	full = v6 ? limit->full6 : limit->full4;
-	return full && ((f->now - full) & FLOW_SEEN_MASK) <= 2;
+	return full && ((f->now + 1 - full) & FLOW_SEEN_MASK) <= 3;
 }
 
 /*

@@ -245,9 +245,20 @@ INLINE bool find_locked(struct insert *insert, void *page, bool v6)
 	return false;
 }
 
+/* Replies may come without their flow now; see table_is_full(). Written once a tick, for
+ * every insert of every CPU reads the line. Bit 31 tells tick 0 from never. */
+INLINE void mark_full(struct insert_limits *limits, __u32 now, bool v6)
+{
+	__u32 *full = v6 ? &limits->full6 : &limits->full4;
+
+	now |= 1u << 31;
+	if (!dry_run && *full != now)
+		*full = now;
+}
+
 /* In the order of least harm: a free slot, a dead entry's, one made by a move,
  * one that must yield. */
-INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_limits *limits,
+INLINE __u32 claim_slot(struct insert *insert, void *page, struct insert_limits *limits,
 			bool v6)
 {
 	const struct flow_key *key = &insert->key;
@@ -264,6 +275,7 @@ INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_l
 			insert->moved = 1;
 			return at;
 		}
+		mark_full(limits, insert->now, v6);
 		at = evict(page, key, limits, insert->now, 1, v6);
 	}
 	insert->evicted = at != FLOW_NOWHERE;
@@ -272,7 +284,7 @@ INLINE __u32 claim_slot(struct insert *insert, void *page, const struct insert_l
 
 /* Under the lock. */
 INLINE enum inserted insert_locked(struct insert *insert, void *page,
-				   const struct insert_limits *limits, bool v6)
+				   struct insert_limits *limits, bool v6)
 {
 	if (find_locked(insert, page, v6))
 		return INSERT_EXISTS;
@@ -302,13 +314,6 @@ INLINE enum inserted flow_insert(struct insert *insert, bool v6)
 	bpf_spin_unlock(&lock->lock);
 	if (result == INSERTED)
 		flow_dirty(insert->key.page, v6);
-	if (result == INSERT_FULL && !dry_run) {
-		/* Bit 31 tells tick 0 from never. */
-		if (v6)
-			limit->full6 = insert->now | 1u << 31;
-		else
-			limit->full4 = insert->now | 1u << 31;
-	}
 	return result;
 }
 

@@ -174,6 +174,27 @@ func TestRepliesWhileTheTableIsFull(t *testing.T) {
 	}
 }
 
+// UDP flows give way to newer ones when the table is full. A reply that comes after finds
+// its vip without the flow; while nothing gives way it is the real's own.
+func TestRepliesOfFlowsThatGaveWay(t *testing.T) {
+	const vip, real, stranger = "192.0.2.100:53", "10.0.0.11:53", "192.0.2.10:9999"
+	r := newRig(t, 100, services) // one page: 256 slots
+	reply := step{on: "lan", in: fromReal(P{From: real, To: stranger, Proto: "udp"}), want: pass, reasons: "pass_real_itself"}
+	r.expect(t, "no flow gave way", reply)
+	gaveWay := r.counted(t, loader.HookXDP)["flow_evicted"]
+	for i := range 1000 {
+		client := fmt.Sprintf("203.0.113.%d:%d", i%50+1, 40000+i)
+		if _, _, err := r.Run(loader.HookXDP, r.wan, in(P{From: client, To: vip, Proto: "udp"}).Frame()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if counts := r.counted(t, loader.HookXDP); counts["flow_evicted"] == gaveWay || counts["flow_full"] > 0 {
+		t.Fatalf("no flow gave way, or one found no slot: %v", counts)
+	}
+	reply.reasons = "to_tc" // which knows the neighbour, and translates
+	r.expect(t, "flows gave way", reply)
+}
+
 // A flow that was put is the flow of its packets, both ways, with the backend that
 // the put named and not the one that the schedule would choose.
 func TestPutsArePacketsFlows(t *testing.T) {
