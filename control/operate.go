@@ -11,6 +11,7 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
+	"github.com/tarpon-lb/tarpon/control/count"
 	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/operational"
 	"github.com/tarpon-lb/tarpon/loader"
@@ -87,7 +88,7 @@ func (c *Controller) operate(ctx context.Context, vip, real string, kind operati
 			c.pair.OperationalChanged()
 		}
 		if next != nil {
-			told.Message += fmt.Sprintf("; %d flows left (now)", told.FlowsLeft)
+			told.Message += "; " + count.Of(told.FlowsLeft, "flow") + " left (now)"
 		}
 		c.events.Info(event.Decided, "operational state changed", zap.String("author", api.Caller(ctx)), zap.String("what", told.Message))
 		return told, nil

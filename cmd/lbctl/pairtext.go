@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/tarpon-lb/tarpon/control/count"
 )
 
 // pairText is what an operator wants to know of a pair: what is wrong, who is active and
@@ -122,12 +123,12 @@ func (w *pairWriter) sync(s api.InSync) {
 	for _, f := range s.Facts {
 		text := cmp.Or(factTexts[f.Name], f.Name)
 		if f.Name == "equal" && !s.ComparedAt.IsZero() {
-			text += fmt.Sprintf(": %d flows, %s ago", s.Flows, w.ago(s.ComparedAt))
+			text += fmt.Sprintf(": %s, %s ago", count.Of(s.Flows, "flow"), w.ago(s.ComparedAt))
 		}
 		w.line("    %-4s %s", yesNo(f.Yes), text)
 	}
 	w.detail("", fmt.Sprintf("lag %s, the oldest unconfirmed %s; %d updates sent, %d taken", seconds(s.Lag), seconds(s.Oldest), s.Sent, s.Taken))
-	w.detail("", fmt.Sprintf("%d flows repaired, %d disputed, %d lost, %d of unknown vips", s.Repaired, s.Disputed, s.Lost, s.Aside))
+	w.detail("", fmt.Sprintf("%s repaired, %d disputed, %d lost, %d of unknown vips", count.Of(s.Repaired, "flow"), s.Disputed, s.Lost, s.Aside))
 }
 
 func yesNo(yes bool) string {

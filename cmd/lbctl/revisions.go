@@ -13,6 +13,7 @@ import (
 
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/tarpon-lb/tarpon/control/count"
 	"github.com/urfave/cli/v2"
 )
 
@@ -71,14 +72,14 @@ func planText(r api.Result) string {
 	for _, change := range r.Changes {
 		text := change.Text
 		if change.FlowsTouched > 0 {
-			text += fmt.Sprintf("; %d flows touched", change.FlowsTouched)
+			text += "; " + count.Of(change.FlowsTouched, "flow") + " touched"
 		}
 		b.WriteString(fit(text))
 	}
 	if len(r.Changes) == 0 {
 		b.WriteString("nothing changes but comments, order or layout\n")
 	}
-	fmt.Fprintf(&b, "now %d of %d flows would be touched\n", r.FlowsTouched, r.Flows)
+	fmt.Fprintf(&b, "now %d of %s would be touched\n", r.FlowsTouched, count.Of(r.Flows, "flow"))
 	return b.String()
 }
 

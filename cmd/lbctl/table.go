@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tarpon-lb/tarpon/control/api"
+	"github.com/tarpon-lb/tarpon/control/count"
 )
 
 // vipTable reads like ipvsadm -Ln, with a state and, below it, what there is to say of it.
@@ -82,7 +83,7 @@ func ownState(real api.Real) (state, more string) {
 
 // leftText is what is left of a drained real.
 func leftText(d api.Decision) string {
-	text := fmt.Sprintf("%d flows left", d.FlowsLeft)
+	text := count.Of(d.FlowsLeft, "flow") + " left"
 	if d.Deadline.IsZero() {
 		return text
 	}
@@ -156,7 +157,7 @@ func statusText(s api.Status) string {
 	if s.Router != "" {
 		b.WriteString(fit(fmt.Sprintf("%s of a pair, %s (see: lbctl pair status)", s.Router, s.Role)))
 	}
-	fmt.Fprintf(&b, "%d vips, %d reals, %d of them usable\n", s.Vips, s.Reals, s.RealsUp)
+	fmt.Fprintf(&b, "%s, %s, %d of them usable\n", count.Of(s.Vips, "vip"), count.Of(s.Reals, "real"), s.RealsUp)
 	for _, d := range s.Decisions {
 		b.WriteString(fit(decisionText(d)))
 	}

@@ -51,7 +51,7 @@ UDP  [2001:db8::1]:0                          wrr  disabled
   -> 2001:db8:1234:5678:9abc:def0:1234:5678
                                           1          0         0  unchecked
   -> 2001:db8::2                          1          1         0  drained
-     1 flows left
+     1 flow left
 TCP  192.0.2.2:25                             rr
 `, vipTable(someVips))
 }

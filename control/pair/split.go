@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tarpon-lb/tarpon/control/count"
 	"github.com/tarpon-lb/tarpon/control/event"
 	"github.com/tarpon-lb/tarpon/control/pair/replica"
 	"go.uber.org/zap"
@@ -75,7 +76,7 @@ func (p *Pair) mendSplit(now time.Time) {
 	p.split = nil
 	since := s.noticed.Add(-s.lasted).Round(time.Millisecond)
 	merged, disputed := status.Counts.PutsTaken-s.alike.PutsTaken, status.Counts.Disputes-s.alike.Disputes
-	flows := fmt.Sprintf("%d flows came from %s, %d were in dispute", merged, p.side.Peer.Name, disputed)
+	flows := fmt.Sprintf("%s came from %s, %d in dispute", count.Of(merged, "flow"), p.side.Peer.Name, disputed)
 	if !alike {
 		flows += ", and they are not the same yet"
 	}

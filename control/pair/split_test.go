@@ -45,15 +45,15 @@ func TestSplitIsMended(t *testing.T) {
 		want      string // "": nothing is told
 	}{
 		{"the winner", true, true, []Facts{active, givingWay, gaveWay, gaveWay, standby}, "", 1,
-			"lb1 won: lb2 loses; 40 flows came from lb2, 2 were in dispute; lasted 3s; merged 40; disputed 2; winner lb1"},
+			"lb1 won: lb2 loses; 40 flows came from lb2, 2 in dispute; lasted 3s; merged 40; disputed 2; winner lb1"},
 		{"a winner that heard no advert", true, false, []Facts{gaveWay, gaveWay, standby}, "", 1,
-			"lb1 won: lb2 has given way; 40 flows came from lb2, 2 were in dispute; lasted 3s; merged 40; disputed 2; winner lb1"},
+			"lb1 won: lb2 has given way; 40 flows came from lb2, 2 in dispute; lasted 3s; merged 40; disputed 2; winner lb1"},
 		{"a winner whose peer does not say so", true, true, []Facts{active, standby}, unsaid, 0,
-			"lb1 won: lb2 loses; 40 flows came from lb2, 2 were in dispute; lasted 1m0s; merged 40; disputed 2; winner lb1"},
+			"lb1 won: lb2 loses; 40 flows came from lb2, 2 in dispute; lasted 1m0s; merged 40; disputed 2; winner lb1"},
 		{"a winner that is alone again", true, true, nil, apart, 0,
-			"lb1 won: lb2 loses; 40 flows came from lb2, 2 were in dispute, and they are not the same yet; lasted 1m0s; merged 40; disputed 2; winner lb1"},
+			"lb1 won: lb2 loses; 40 flows came from lb2, 2 in dispute, and they are not the same yet; lasted 1m0s; merged 40; disputed 2; winner lb1"},
 		{"the loser", false, true, []Facts{active, {Role: roleActive, Split: time.Hour}}, "", 0,
-			"lb2 won: lb2 wins; 40 flows came from lb2, 2 were in dispute; lasted 1m0s; merged 40; disputed 2; winner lb2"},
+			"lb2 won: lb2 wins; 40 flows came from lb2, 2 in dispute; lasted 1m0s; merged 40; disputed 2; winner lb2"},
 		{"no split brain", true, false, []Facts{standby, standby}, "", 0, ""},
 	} {
 		log, controller := event.NewLog(zap.NewNop()), &announcing{}

@@ -39,10 +39,10 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	contains(t, lbctl(t, l, "drain", echo.String(), real), real+" drained; 1 flows left (now)")
+	contains(t, lbctl(t, l, "drain", echo.String(), real), real+" drained; 1 flow left (now)")
 	lbctl(t, l, "drain", vip4(), l.Real4(n)+":80")
-	contains(t, lbctl(t, l, "vips"), "drained 1 flows left")
-	contains(t, exits(t, l, 1, "status"), real+": drained, 1 flows left (0 root, ")
+	contains(t, lbctl(t, l, "vips"), "drained 1 flow left")
+	contains(t, exits(t, l, 1, "status"), real+": drained, 1 flow left (0 root, ")
 	if strings.Contains(lbctl(t, l, "export"), "drain") || configFile(t, l) != file+"# half edited" {
 		t.Error("the drain is in the configuration")
 	}
