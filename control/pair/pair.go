@@ -315,6 +315,7 @@ func (p *Pair) tick() {
 				p.watchStrays(time.Now())
 				p.tellHealth()
 				p.mendSplit(time.Now())
+				p.review()
 			}
 		})
 	}

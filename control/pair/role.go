@@ -145,7 +145,8 @@ func askAll(legs map[string]host.Interface, moving map[string][]netip.Addr) stri
 	return ""
 }
 
-// carriers keeps since when every leg with moving addresses has had carrier.
+// carriers keeps since when every leg with moving addresses has had carrier. One where
+// the peer has been heard since passes frames by now: nothing is to be waited for there.
 func (p *Pair) carriers(now vrrp.Instant) (since vrrp.Instant) {
 	for leg := range p.Controller.Moving() {
 		if leg == "" {
@@ -158,9 +159,25 @@ func (p *Pair) carriers(now vrrp.Instant) (since vrrp.Instant) {
 		if _, known := p.carrier[leg]; !known {
 			p.carrier[leg] = now
 		}
-		since = max(since, p.carrier[leg])
+		if p.heardOn(leg) < p.carrier[leg] {
+			since = max(since, p.carrier[leg])
+		}
 	}
-	return max(since, 1) // no leg has any: nothing to wait for
+	return max(since, 1) // nothing to wait for
+}
+
+// heardOn is when the peer's last advert came in on a leg; 0: none did.
+func (p *Pair) heardOn(leg string) (at vrrp.Instant) {
+	if p.speaker == nil {
+		return 0
+	}
+	heard := p.speaker.Snapshot().Links
+	for i, l := range p.side.Links {
+		if l.Leg == leg {
+			at = max(at, heard[i].At)
+		}
+	}
+	return at
 }
 
 // deaf: no heartbeat leg has carrier.

@@ -289,6 +289,29 @@ func TestPairRestart(t *testing.T) {
 	}
 }
 
+// A router that has booted need not wait until its legs have settled where it has heard
+// the other one.
+func TestPairTakesOverUnsettled(t *testing.T) {
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	lbctl(t, l, "apply", "-f", changedFile(t, l.Router, "[hb, lan]\n  advert: 250ms\n  settle: 0s", "[hb, lan, wan]\n  advert: 250ms\n  settle: 1h"))
+	inSync(t, l)
+	if err := l.Other.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Other.PowerOn(); err != nil {
+		t.Fatal(err)
+	}
+	awaitPair(t, l.Router, l.Other)
+	streams := pairStreams(t, l, 5, "tcp")
+	inSync(t, l)
+	if err := l.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	awaitHolder(t, l, l.Other)
+	goOn(t, streams)
+}
+
 // A daemon that is frozen neither answers nor speaks for the addresses; thawed, it
 // gives them up.
 func TestPairFrozen(t *testing.T) {

@@ -42,7 +42,7 @@ func pair() Mapping {
 		{Name: "advert", Type: Time{10 * time.Millisecond, 40950 * time.Millisecond, 10 * time.Millisecond}, Default: "200ms", Doc: "between adverts; of version 2 whole seconds"},
 		{Name: "preempt", Type: Words{"true", "false"}, Default: "false", Doc: "the higher priority takes over from a router that is well"},
 		{Name: "preempt_delay", Type: quick, Default: "0s", Doc: "with preempt"},
-		{Name: "settle", Type: quick, Default: "5s", Doc: "carrier for so long before the first takeover after a boot"},
+		{Name: "settle", Type: quick, Default: "5s", Doc: "carrier for so long, or the peer heard, on each leg before the first takeover after a boot"},
 		{Name: "announce", Type: Mapping{Name: "announce", Keys: []Key{
 			{Name: "repeat", Type: Number{1, 20}, Default: "5", Doc: "frames per address after a takeover"},
 			{Name: "refresh", Type: Time{0, 24 * time.Hour, time.Second}, Default: "60s", Doc: "0s: never"},

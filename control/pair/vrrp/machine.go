@@ -41,8 +41,8 @@ type Facts struct {
 	Cut string
 	// Hold: the roles stay as they are, whatever fails.
 	Hold bool
-	// CarrierSince is since when every leg with a floating address has had carrier;
-	// 0: one of them has none.
+	// CarrierSince is since when every leg with a floating address has had carrier, but
+	// for those on which the peer has been heard since; 0: one of them has none.
 	CarrierSince Instant
 	// Deaf: no heartbeat link has carrier. A Foreign peer cannot be heard then, and
 	// this router is not active (RFC 9568: Initialize).

@@ -311,7 +311,7 @@ func TestFirstTakeover(t *testing.T) {
 	if d.m.State().Probe {
 		t.Fatal("it probes before the legs have settled")
 	}
-	d.after(1)
+	d.after(c.Advert)
 	if !d.m.State().Probe {
 		t.Fatal("it does not probe")
 	}

@@ -25,11 +25,8 @@ func (m *Machine) outOfPatience(now Instant) {
 	case m.goodbye:
 		m.takeOver(now, byGoodbye)
 	case m.first && !m.settled(now):
-		m.state.Why = fmt.Sprintf("settling: the legs need carrier for %s", m.c.Settle)
+		m.state.Why = fmt.Sprintf("settling: the legs need carrier for %s, or the peer heard there", m.c.Settle)
 		m.due = now + m.c.Advert
-		if f.CarrierSince != 0 {
-			m.due = f.CarrierSince + m.c.Settle
-		}
 	case m.losing && now-m.heard < m.activeDown(): // it is there, and was ignored
 		m.takeOver(now, "preempts a lower priority")
 	case m.mayRest(now):
