@@ -88,16 +88,18 @@ func (p *Pair) tellLink(e link.Event) {
 		p.Events.Seldom(event.LinkRefused, "not connected: "+e.Err.Error())
 	case link.Up, link.Down:
 		p.Events.Info(event.Link, e.String())
-	case link.Carrier:
-		up := e.Path != ""
-		go p.post(func() { p.linkIs(up) })
+	case link.Carrier: // these goroutines keep no order: it is as it is when it is heard
+		go p.post(func() { p.linkIs(p.link.State()) })
 	}
 }
 
 // linkIs: another connection carries data, or none.
-func (p *Pair) linkIs(up bool) {
+func (p *Pair) linkIs(over link.State) {
+	up := over.Carrier != ""
+	if !up && !p.linked {
+		return
+	}
 	p.linked = up
-	over := p.link.State()
 	p.Loader.HoldReplicated(!p.active && up)
 	p.call(func() { p.replica.Connected(over.Protocol) })
 	p.health.news, p.health.peer = true, nil

@@ -108,6 +108,7 @@ type Pair struct {
 	heard     bool                    // the peer, since our boot
 	tried     time.Time               // the last handover that failed, or is under way
 	verifying map[string]bool         // legs whose neighbours a handover waits for; nil: it does not
+	verifyBy  time.Time               // and until when
 	failing   map[int]string          // gateways and scripts
 	stops     int                     // of the services, for handovers
 	ending    bool                    // this router: a service that does not stop is killed

@@ -127,7 +127,7 @@ func (r handoverRouter) Take(why string) {
 	p := r.Pair
 	p.speaker.Take(why)
 	p.becomeActive(why)
-	p.verifying = map[string]bool{}
+	p.verifying, p.verifyBy = map[string]bool{}, time.Now().Add(verifyTime)
 	if p.conf.Announce.Verify {
 		for leg := range p.Controller.Moving() {
 			if leg != "" {
@@ -155,6 +155,9 @@ const verifyTime = time.Second
 // nobody, and one among others that does not follow is served by the old router: neither
 // keeps the service from moving. Where no neighbour follows the network does not.
 func (p *Pair) verified() {
+	if time.Now().Before(p.verifyBy) {
+		return // that was the time of an earlier one
+	}
 	for leg := range p.verifying {
 		e, err := p.announcer.Ignored(leg)
 		p.Events.Fail("ask who follows on "+leg, err)
