@@ -126,16 +126,13 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 		if !strings.Contains(m.Name, set.only) {
 			continue
 		}
-		for n := 0; len(m.results) < set.runs && n < 3*set.runs; n++ {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		for n := 0; ctx.Err() == nil && len(m.results) < set.runs && n < 3*set.runs; n++ {
 			progress("%s: run %d of %d", m.Name, len(m.results)+1, set.runs)
 			result, err := rig.Run(m.Scenario, failover.Load{})
 			if err == nil {
 				m.add(result)
 			}
-			if err = errors.Join(err, result.Err, m.missed(result)); err == nil {
+			if err = errors.Join(err, result.Err); err == nil {
 				continue
 			}
 			progress("")
@@ -150,6 +147,13 @@ func gaps(ctx context.Context, rig *failover.Rig, set settings) error {
 		}
 		progress("")
 		fmt.Print(m.row())
+		if err := m.missed(); err != nil {
+			errs = append(errs, err)
+			fmt.Fprintln(os.Stderr, err)
+		}
+		if ctx.Err() != nil { // what there is has been shown
+			return errors.Join(append(errs, ctx.Err())...)
+		}
 	}
 	fmt.Print(footing)
 	return total(errs)
@@ -196,7 +200,7 @@ func total(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d runs were not as expected", len(errs))
+	return fmt.Errorf("%d times it was not as expected", len(errs))
 }
 
 // progress shows what is being done, where that is a person's terminal.
