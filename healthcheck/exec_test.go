@@ -41,7 +41,7 @@ func TestExecHangs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "alive")
 	// While a process has the file's lock, a child is alive.
 	probe := shell("exec 9>" + file + "; flock 9; sleep 60 & sleep 60")
-	if got := ask(t, probe, 300*time.Millisecond); got != "timeout" {
+	if got := ask(t, probe, 2*time.Second); got != "timeout" {
 		t.Errorf("%q", got)
 	}
 	f, err := os.Open(file)

@@ -331,7 +331,7 @@ func TestOutOfFiles(t *testing.T) {
 	set := NewSet[Probe]()
 	defer set.Close()
 	events := stream[Probe]{set: set}
-	config := Config{Interval: 200 * time.Millisecond, Timeout: 200 * time.Millisecond, Rise: 1, Fall: 1}
+	config := Config{Interval: 200 * time.Millisecond, Timeout: 20 * time.Second, Rise: 1, Fall: 1}
 	checks := map[Probe]Check{}
 	for _, probe := range []Probe{TCP{address}, Ping{Address: address.Addr()}, get(address), Exec{Argv: "/bin/true"}} {
 		checks[probe] = Check{Probe: probe, Config: config, Start: State{Up: true}, Now: true}

@@ -64,14 +64,14 @@ func await(t *testing.T, events <-chan api.Event, kind string, fields map[string
 // What a person does to the router and around it is told, at once and later.
 func TestEvents(t *testing.T) {
 	l := newLab(t, lab.Options{})
-	events := followEvents(t, l)
+	events, addresses := followEvents(t, l), followEvents(t, l)
 	service(t, l, vip4(), "--name", "shop")
 	vip, real2 := vip4()+"/tcp", l.Real4(2)+":80"
 	await(t, events, "leg_attached", map[string]string{"leg": "wan", "mode": "native"})
 	await(t, events, "started", map[string]string{"revision": "1"})
 	await(t, events, "revision", map[string]string{"revision": "2", "author": "root", "what": "vip shop added"})
 	await(t, events, "real_up", map[string]string{"vip": vip, "real": real2})
-	await(t, events, "address_added", map[string]string{"address": lab.Vip4(0)})
+	await(t, addresses, "address_added", map[string]string{"address": lab.Vip4(0)}) // before it, or after
 
 	do := func(who string, args ...string) {
 		t.Helper()

@@ -11,7 +11,7 @@ import (
 // The short form of `make bench-pair`: no bar on time, but on what may be lost. A power
 // cut may lose packets; nothing else may, and none of them a connection.
 func TestFailover(t *testing.T) {
-	rig, err := failover.NewRig(failover.Options{Bin: bin})
+	rig, err := failover.NewRig(failover.Options{Bin: bin, Advert: 250 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

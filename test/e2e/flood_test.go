@@ -51,7 +51,7 @@ func TestPairSYNFlood(t *testing.T) {
 	}
 	goOn(t, streams)
 	awaitPair(t, active, standby)
-	says(t, active, true, standby.Host+" is active", "switchover")
+	switchOver(t, active, standby)
 	goOn(t, streams) // a flood costs packets, not connections
 }
 

@@ -119,8 +119,8 @@ func macOf(t *testing.T, l *lab.Lab, r *lab.Router, leg string) string {
 // Elected against a keepalived, in both directions, by all ways in which one ends.
 func TestForeignPeer(t *testing.T) {
 	for _, row := range []struct{ name, rules, instance string }{
-		{"v3 unicast", "  advert: 200ms\n  checksum: pseudo-header",
-			"version 3\nadvert_int 0.2\nunicast_src_ip 172.31.0.2\nunicast_peer {\n172.31.0.1\n}"},
+		{"v3 unicast", "  advert: 500ms\n  checksum: pseudo-header",
+			"version 3\nadvert_int 0.5\nunicast_src_ip 172.31.0.2\nunicast_peer {\n172.31.0.1\n}"},
 		{"v2 multicast", "  advert: 1s\n  version: 2\n  transport: multicast\n  v2_password: secret",
 			"version 2\nadvert_int 1\nauthentication {\nauth_type PASS\nauth_pass secret\n}"},
 	} {

@@ -60,16 +60,16 @@ func (s samples) of(name string, labels ...string) (sum float64) {
 }
 
 // tcp is what a namespace's kernel counts of its own TCP.
-type tcp struct{ Opened, Received, Sent float64 }
+type tcp struct{ Opened, Received, Sent, Again float64 }
 
 func tcpOf(t *testing.T, l *lab.Lab, who string) (c tcp) {
 	t.Helper()
-	out, err := l.Run(who, "nstat", "-asz", "TcpActiveOpens", "TcpInSegs", "TcpOutSegs")
+	out, err := l.Run(who, "nstat", "-asz", "TcpActiveOpens", "TcpInSegs", "TcpOutSegs", "TcpRetransSegs")
 	if err != nil {
 		t.Fatalf("nstat: %v: %s", err, out)
 	}
 	for line := range strings.Lines(out) {
-		for name, to := range map[string]*float64{"TcpActiveOpens": &c.Opened, "TcpInSegs": &c.Received, "TcpOutSegs": &c.Sent} {
+		for name, to := range map[string]*float64{"TcpActiveOpens": &c.Opened, "TcpInSegs": &c.Received, "TcpOutSegs": &c.Sent, "TcpRetransSegs": &c.Again} {
 			if rest, ok := strings.CutPrefix(line, name+" "); ok {
 				if _, err := fmt.Sscan(rest, to); err != nil {
 					t.Fatalf("%q: %v", line, err)
@@ -77,6 +77,7 @@ func tcpOf(t *testing.T, l *lab.Lab, who string) (c tcp) {
 			}
 		}
 	}
+	c.Sent, c.Again = c.Sent+c.Again, 0 // the kernel counts them apart
 	return c
 }
 

@@ -46,6 +46,23 @@ func awaitPair(t *testing.T, active, standby *lab.Router) {
 	}
 }
 
+// switchOver hands the service over. A router whose processor is somebody else's for a
+// second has not answered in time: it is asked again.
+func switchOver(t *testing.T, from, to *lab.Router, flags ...string) {
+	t.Helper()
+	settles(t, from.Host+" hands over to "+to.Host, func() error {
+		out, err := from.Lbctl(append([]string{"switchover"}, flags...)...)
+		late := strings.Contains(words(out), "does not answer") || strings.Contains(words(out), "did not follow within")
+		switch {
+		case err == nil && strings.Contains(words(out), to.Host+" is active"):
+			return nil
+		case err == nil || !late:
+			t.Fatalf("%v: %s", err, out)
+		}
+		return errors.New(out)
+	})
+}
+
 // says runs a command that is to succeed, or not, and say something.
 func says(t *testing.T, r *lab.Router, good bool, want string, args ...string) {
 	t.Helper()
@@ -93,7 +110,7 @@ func TestPairCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	says(t, lb1, false, "the roles are held", "switchover")
-	says(t, lb1, true, "lb2 is active", "switchover", "--force")
+	switchOver(t, lb1, lb2, "--force")
 	says(t, lb1, true, "the roles are not held", "pair", "release")
 	awaitPair(t, lb2, lb1)
 	out, err := lb2.MustLbctl("status")
@@ -141,7 +158,7 @@ func TestPairHealthDiffers(t *testing.T) {
 }
 
 func served(l *lab.Lab) error {
-	out, err := l.Run("client", "curl", "-sS", "-m", "1", fmt.Sprintf("http://%s/", lab.Vip4(0)))
+	out, err := l.Run("client", "curl", "-sS", "-m", "5", fmt.Sprintf("http://%s/", lab.Vip4(0)))
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

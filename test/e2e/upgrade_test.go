@@ -328,7 +328,7 @@ func TestPairRollingUpgrade(t *testing.T) {
 			})
 		}
 		awaitPair(t, active, standby)
-		says(t, active, true, standby.Host+" is active", "switchover")
+		switchOver(t, active, standby)
 		awaitPair(t, standby, active)
 		goOn(t, streams)
 	}

@@ -189,11 +189,17 @@ func (r *Rig) Active() (active *lab.Router, err error) {
 // OneAnswers is an error unless ARP for each IPv4 vip is answered by one MAC.
 func (r *Rig) OneAnswers() error {
 	for n := range 2 {
-		macs, err := answerers(r.Lab, "client", lab.Vip4(n))
+		var macs []string
+		err := lab.Wait(5*time.Second, func() (err error) { // who asks may be late, too
+			if macs, err = answerers(r.Lab, "client", lab.Vip4(n)); err == nil && len(macs) == 0 {
+				err = fmt.Errorf("nobody answers for %s", lab.Vip4(n))
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		if len(macs) != 1 {
+		if len(macs) > 1 {
 			return fmt.Errorf("%d MACs answer for %s: %s", len(macs), lab.Vip4(n), strings.Join(macs, ", "))
 		}
 	}

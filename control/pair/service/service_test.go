@@ -131,7 +131,7 @@ func TestWishes(t *testing.T) {
 	slow, stuck := w.service("slow"), w.service("stuck")
 	slow.Start = w.shell("touch slow starting; sleep 1000")
 	stuck.Stop = w.shell("touch stopping; sleep 1000")
-	stuck.Timeout = 300 * time.Millisecond
+	stuck.Timeout = 2 * time.Second
 	s := w.services(stuck, slow)
 	s.Run()
 	w.hears("service stuck started")
@@ -140,7 +140,7 @@ func TestWishes(t *testing.T) {
 	if err := rested(t, s, true); err != nil {
 		t.Fatal(err)
 	}
-	w.hears("service slow stopped", "service stuck did not stop and is left behind: /bin/sh: not done after 300ms, killed")
+	w.hears("service slow stopped", "service stuck did not stop and is left behind: /bin/sh: not done after 2s, killed")
 
 	os.Remove(filepath.Join(w.dir, "stopping"))
 	stuck.Timeout = 20 * time.Second
@@ -156,9 +156,9 @@ func TestWishes(t *testing.T) {
 		t.Errorf("called off, it says %v", err)
 	}
 
-	stuck.Timeout = 300 * time.Millisecond
+	stuck.Timeout = 2 * time.Second
 	s = w.services(stuck)
-	if err := rested(t, s, false); err == nil || err.Error() != "service stuck does not stop: /bin/sh: not done after 300ms, killed" {
+	if err := rested(t, s, false); err == nil || err.Error() != "service stuck does not stop: /bin/sh: not done after 2s, killed" {
 		t.Error(err)
 	}
 	if err := rested(t, w.services(), false); err != nil {
@@ -199,7 +199,7 @@ esac
 	}
 	write("state", "active\n")
 	write("hangs", "")
-	unit.Timeout = 300 * time.Millisecond
+	unit.Timeout = 2 * time.Second
 	if err := rested(t, w.services(unit), true); err != nil {
 		t.Fatal(err)
 	}
