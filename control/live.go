@@ -6,7 +6,6 @@ import (
 
 	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/control/config"
-	"github.com/tarpon-lb/tarpon/control/count"
 	"github.com/tarpon-lb/tarpon/control/plan"
 	"github.com/tarpon-lb/tarpon/loader"
 )
@@ -56,7 +55,7 @@ func told(changes []plan.Change, live liveFlows) api.Result {
 			Subject: change.Subject, Details: change.Details, Text: change.String(), FlowsTouched: touched,
 		})
 	}
-	result.Message = fmt.Sprintf("%s; %d of %s touched", plan.Summary(changes), result.FlowsTouched, count.Of(result.Flows, "flow"))
+	result.Message = fmt.Sprintf("%s; %d of %d flows touched", plan.Summary(changes), result.FlowsTouched, result.Flows)
 	return result
 }
 

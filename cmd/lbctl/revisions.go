@@ -79,7 +79,7 @@ func planText(r api.Result) string {
 	if len(r.Changes) == 0 {
 		b.WriteString("nothing changes but comments, order or layout\n")
 	}
-	fmt.Fprintf(&b, "now %d of %s would be touched\n", r.FlowsTouched, count.Of(r.Flows, "flow"))
+	fmt.Fprintf(&b, "now %d of %d flows would be touched\n", r.FlowsTouched, r.Flows)
 	return b.String()
 }
 

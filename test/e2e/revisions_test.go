@@ -118,7 +118,7 @@ func TestRevisions(t *testing.T) {
 		t.Fatal("a plan changed something")
 	}
 
-	contains(t, exits(t, l, 0, "apply", "-f", added), fmt.Sprintf("revision %d: vip %s:80/tcp added", first.Revision+1, lab.Vip4(7)), " touched")
+	contains(t, exits(t, l, 0, "apply", "-f", added), fmt.Sprintf("revision %d: vip %s:80/tcp added", first.Revision+1, lab.Vip4(7)), " flows touched")
 	contains(t, exits(t, l, 1, "del-vip", vip4(), "--if-revision", fmt.Sprint(first.Revision)), "another change came between")
 	contains(t, lbctl(t, l, "diff", fmt.Sprint(first.Revision)), "--- revision", "- {vip: "+lab.Vip4(7)+":80, ")
 	contains(t, lbctl(t, l, "rollback", fmt.Sprint(first.Revision)), fmt.Sprintf("revision %d: back to revision %d: vip %s:80/tcp removed", first.Revision+2, first.Revision, lab.Vip4(7)))
