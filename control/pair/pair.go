@@ -316,7 +316,7 @@ func (p *Pair) tick() {
 				p.watchStrays(time.Now())
 				p.tellHealth()
 				p.mendSplit(time.Now())
-				p.review()
+				p.review() // by now the peer may be heard on another leg: see carriers
 			}
 		})
 	}

@@ -112,7 +112,7 @@ func TestInterfacesThatReturn(t *testing.T) {
 				}
 				await(t, events, "interface_down", map[string]string{"interface": leg})
 				settles(t, "status says so", func() error {
-					if out, _ := l.Lbctl("status"); !strings.Contains(words(out), "PROBLEM: "+way.problem) {
+					if out := exits(t, l, 1, "status"); !strings.Contains(words(out), "PROBLEM: "+way.problem) {
 						return errors.New(out)
 					}
 					return nil

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tarpon-lb/tarpon/control/api"
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
@@ -265,11 +264,7 @@ func TestPairRestart(t *testing.T) {
 	streams := pairStreams(t, l, 5, "tcp", "udp")
 	for range 5 {
 		awaitPair(t, l.Router, l.Other)
-		began := time.Now()
 		lbctl(t, l, "restart")
-		if took := time.Since(began); took > 5*time.Second {
-			t.Skipf("a restart took %s: by then the other router may take over", took)
-		}
 	}
 	awaitPair(t, l.Router, l.Other)
 	goOn(t, streams)
@@ -339,70 +334,6 @@ func TestPairFrozen(t *testing.T) {
 	}
 	awaitHolder(t, l, l.Other)
 	goOn(t, streams)
-}
-
-// All heartbeats are cut: both have the addresses. Healed, one has them, and the
-// connections are there.
-func TestPairSplit(t *testing.T) {
-	l := newPair(t, lab.Options{})
-	awaitHolder(t, l, l.Router)
-	streams := pairStreams(t, l, 5, "tcp")
-	inSync(t, l)
-	cut := time.Now()
-	for _, leg := range []string{"hb", "lan"} {
-		if err := l.Other.Unplug(leg); err != nil {
-			t.Fatal(err)
-		}
-	}
-	settles(t, "both have the addresses", func() error {
-		if _, err := holder(l); err == nil || !strings.Contains(err.Error(), "both") {
-			return fmt.Errorf("they have not: %v", err)
-		}
-		return nil
-	})
-	for _, leg := range []string{"hb", "lan"} {
-		if err := l.Other.Plug(leg); err != nil {
-			t.Fatal(err)
-		}
-	}
-	settles(t, "one has the addresses", func() error { _, err := holder(l); return err })
-	goOn(t, streams)
-	settles(t, "they are connected again", func() error { return connected(l) })
-	inSync(t, l)
-	for _, r := range l.Routers() {
-		splitTold(t, l, r, cut)
-	}
-}
-
-// splitTold looks at what a router says, once, of a split brain that lb1 won.
-func splitTold(t *testing.T, l *lab.Lab, r *lab.Router, cut time.Time) {
-	t.Helper()
-	var told []api.Event
-	settles(t, r.Host+" says what it came to", func() error {
-		told = nil
-		for decoder := json.NewDecoder(strings.NewReader(lbctlOf(t, r, "events", "-o", "json"))); decoder.More(); {
-			var e api.Event
-			if err := decoder.Decode(&e); err != nil {
-				return err
-			}
-			if e.Kind == "split_brain_mended" {
-				told = append(told, e)
-			}
-		}
-		if len(told) == 0 {
-			return errors.New("it does not")
-		}
-		return nil
-	})
-	e := told[0]
-	t.Logf("%s: %s", r.Host, e.Message)
-	lasted, err := time.ParseDuration(e.Fields["lasted"])
-	if err != nil || lasted <= 0 || lasted > time.Since(cut) {
-		t.Errorf("%s: it lasted %s (%v); the cut was %s ago", r.Host, lasted, err, time.Since(cut))
-	}
-	if e.Fields["winner"] != l.Router.Host || e.Fields["disputed"] != "0" || len(told) != 1 {
-		t.Errorf("%s tells %+v", r.Host, told)
-	}
 }
 
 func lostNone(t *testing.T, streams []*lab.Stream) {
@@ -502,97 +433,8 @@ func TestPairChanges(t *testing.T) {
 		return nil
 	})
 	awaitPair(t, l.Router, l.Other)
+	awaitHolder(t, l, l.Router)
 	lbctl(t, l, "del-vip", lab.Vip4(0)+":80") // changes go on being taken
-	goOn(t, streams)
-	lostNone(t, streams)
-}
-
-// Every real keeps the old router's MAC for its gateway: a switchover is taken back, names
-// one of them, and is possible by force. One real among others that does so is named, and
-// goes on through the old router.
-func TestSwitchoverIsNotFollowed(t *testing.T) {
-	l := newPair(t, lab.Options{})
-	awaitHolder(t, l, l.Router)
-	streams := pairStreams(t, l, 5, "tcp", "udp")
-	keepGateway(t, l, macOf(t, l, l.Router, "lan"))
-	awaitPair(t, l.Router, l.Other)
-	says(t, l.Router, false, "no neighbour on lan follows", "switchover")
-	awaitHolder(t, l, l.Router)
-	contains(t, lbctlOf(t, l.Other, "events"), "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but to this router's own address")
-	goOn(t, streams)
-
-	awaitPair(t, l.Router, l.Other)
-	switchOver(t, l.Router, l.Other, "--force")
-	goOn(t, streams)
-	awaitPair(t, l.Other, l.Router)
-	switchOver(t, l.Other, l.Router)
-
-	forget := func(from, to int) {
-		for n := from; n <= to; n++ {
-			for _, gateway := range []string{"10.0.0.254", "2001:db8:2::254"} {
-				if out, err := l.Run(fmt.Sprintf("real%d", n), "ip", "neigh", "del", gateway, "dev", "eth0"); err != nil {
-					t.Fatal(err, out)
-				}
-			}
-		}
-	}
-	forget(2, lab.Reals)
-	awaitPair(t, l.Router, l.Other)
-	switchOver(t, l.Router, l.Other)
-	settles(t, "the one that does not follow is named", func() error {
-		if text := lbctlOf(t, l.Other, "events"); strings.Count(text, "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but") < 3 {
-			return errors.New(text)
-		}
-		return nil
-	})
-	forget(1, 1)
-	settles(t, "it follows", func() error {
-		if text := lbctlOf(t, l.Other, "events"); !strings.Contains(text, "neighbour "+l.Real4(1)+" answers to 10.0.0.254") {
-			return errors.New(text)
-		}
-		return nil
-	})
-	awaitHolder(t, l, l.Other)
-	goOn(t, streams)
-	lostNone(t, streams)
-}
-
-// keepGateway has every real keep a MAC for its gateway, whoever announces another.
-func keepGateway(t *testing.T, l *lab.Lab, mac string) {
-	t.Helper()
-	for n := 1; n <= lab.Reals; n++ {
-		for _, gateway := range []string{"10.0.0.254", "2001:db8:2::254"} {
-			if out, err := l.Run(fmt.Sprintf("real%d", n), "ip", "neigh", "replace", gateway, "lladdr", mac, "dev", "eth0", "nud", "permanent"); err != nil {
-				t.Fatal(err, out)
-			}
-		}
-	}
-}
-
-// The same, but the router is stopped: it has nothing to take the service back to. So the
-// other one keeps it, names who does not follow, and what the reals still send to the
-// stopped router goes on through it.
-func TestStopIsNotFollowed(t *testing.T) {
-	l := newPair(t, lab.Options{})
-	awaitHolder(t, l, l.Router)
-	streams := pairStreams(t, l, 5, "tcp", "udp")
-	keepGateway(t, l, macOf(t, l, l.Router, "lan"))
-	awaitPair(t, l.Router, l.Other)
-	if err := l.Router.KillDaemon(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	awaitHolder(t, l, l.Other)
-	settles(t, "it is told who does not follow", func() error {
-		events := words(lbctlOf(t, l.Other, "events"))
-		if !strings.Contains(events, "active: "+l.Router.Host+" is stopped") ||
-			!strings.Contains(events, "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but to this router's own address") {
-			return errors.New(events)
-		}
-		return nil
-	})
-	if events := lbctlOf(t, l.Other, "events"); strings.Contains(events, "nobody is heard") {
-		t.Errorf("it was taken over from silence:\n%s", events)
-	}
 	goOn(t, streams)
 	lostNone(t, streams)
 }

@@ -1,10 +1,8 @@
 package vrrp
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -198,17 +196,6 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-func TestTakeover(t *testing.T) {
-	d := drive(t, tarpon(), settledStart)
-	down := 300*ms + 100*ms*106/256
-	d.until(boot + down - 1).is(Standby).sends(-1)
-	d.until(boot + down).is(Active).sends(150).tells(BecameActive)
-	if s := d.m.State(); s.Term != 1 || s.Announces != 1 || s.Since != boot+down {
-		t.Errorf("%+v", s)
-	}
-	d.after(100*ms - 1).sends(-1).after(1).sends(150)
-}
-
 // With equal priorities both routers must come to the same winner, on every link.
 func TestEqualPriorities(t *testing.T) {
 	c := tarpon(func(c *Config) { // on the second link the addresses are the other way round
@@ -287,69 +274,6 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// Before the first takeover a stranger with our VRID keeps us standby; later not.
-func TestStrangerBeforeTheFirstTakeover(t *testing.T) {
-	for _, start := range []Start{{}, settledStart} {
-		d := drive(t, tarpon(), start)
-		for range 10 {
-			h := d.advert(100)
-			h.From = netip.MustParseAddr("172.31.0.9")
-			d.take(d.m.Hear(d.now, h))
-			d.after(100 * ms)
-		}
-		s := d.m.State()
-		if want := start.Settled; (s.Role == Active) != want || s.Probe {
-			t.Errorf("settled %t: %s, %s", start.Settled, s.Role, s.Why)
-		}
-	}
-}
-
-func TestFirstTakeover(t *testing.T) {
-	c := tarpon(func(c *Config) { c.Settle = 5 * time.Second })
-	d := drive(t, c, Start{Facts: Facts{CarrierSince: boot + 1}})
-	d.until(boot + 5*time.Second).is(Standby)
-	if d.m.State().Probe {
-		t.Fatal("it probes before the legs have settled")
-	}
-	d.after(c.Advert)
-	if !d.m.State().Probe {
-		t.Fatal("it does not probe")
-	}
-	d.after(time.Hour).is(Standby).sends(-1)
-	d.take(d.m.Probed(d.now, "10.0.0.254 is at 02:00:00:00:00:01"))
-	d.is(Standby).tells(ProbeAnswered)
-	d.after(d.m.activeDown())
-	if !d.m.State().Probe {
-		t.Fatal("it does not probe again")
-	}
-	d.hear(100)
-	if d.m.State().Probe {
-		t.Fatal("it probes although the peer is active")
-	}
-	d.take(d.m.Probed(d.now, "")) // too late
-	d.is(Standby).after(d.m.activeDown())
-	d.take(d.m.Probed(d.now, ""))
-	d.after(0).is(Active).sends(150)
-	// The next takeover asks nobody.
-	d.hear(200).is(Standby).after(d.m.activeDown()).is(Active)
-
-	t.Run("no carrier", func(t *testing.T) {
-		d := drive(t, c, Start{})
-		d.facts(func(f *Facts) { f.CarrierSince = 0 }).after(time.Hour)
-		if s := d.m.State(); s.Probe || s.Role != Standby {
-			t.Fatalf("%+v", s)
-		}
-		d.facts(func(f *Facts) { f.CarrierSince = d.now }).after(6 * time.Second)
-		if !d.m.State().Probe {
-			t.Fatal("it does not probe")
-		}
-	})
-	t.Run("goodbye", func(t *testing.T) {
-		d := drive(t, c, Start{}).hear(100).hear(0)
-		d.after(100 * ms * 106 / 256).is(Active)
-	})
-}
-
 // The last advert before a restart lasts longer, and the first one after it as always.
 func TestPause(t *testing.T) {
 	linked := func(f *Facts) { f.Peer.Linked = true }
@@ -376,169 +300,6 @@ func TestPause(t *testing.T) {
 	if o := drive(t, tarpon(), settledStart).m.Pause(boot, 2*time.Second); o.Send {
 		t.Error("a standby advertises")
 	}
-}
-
-func TestStartWithLease(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		lease Instant
-		hears int // before the first Expired
-		is    Role
-	}{
-		{"none", 0, -1, Standby},
-		{"ended", boot - 1, -1, Standby},
-		{"held", boot + ms, -1, Active},
-		{"open", Open, -1, Active},
-		{"open, a better advert", Open, 200, Standby},
-		{"open, a losing advert", Open, 100, Active},
-	} {
-		d := drive(t, tarpon(func(c *Config) { c.Settle = time.Hour }), Start{Lease: c.lease})
-		if c.hears >= 0 {
-			d.hear(uint8(c.hears))
-		}
-		d.take(d.m.Expired(d.now))
-		if got := d.m.State().Role; got != c.is {
-			t.Errorf("%s: %s", c.name, got)
-		}
-		if c.is == Active {
-			d.sends(150)
-			if d.out.Lease != boot+300*ms {
-				t.Errorf("%s: lease until %s", c.name, d.out.Lease)
-			}
-		} else if c.lease != 0 && (!d.out.SetLease || d.out.Lease != 0) {
-			t.Errorf("%s: the lease goes on", c.name)
-		}
-	}
-}
-
-// A lease that ends before anything could be done is worth nothing.
-func TestLeaseEndsAtTheStart(t *testing.T) {
-	d := drive(t, tarpon(), Start{Lease: boot + ms})
-	d.now += ms
-	d.take(d.m.Expired(d.now))
-	d.is(Standby)
-}
-
-func TestLease(t *testing.T) {
-	d := drive(t, tarpon(), settledStart)
-	d.facts(func(f *Facts) { f.Peer.Linked = true })
-	o := d.m.Take(d.now, "test")
-	if o.SetLease {
-		t.Fatal("a lease before an advert went out")
-	}
-	if o = d.m.Sent(d.now, 0); o.SetLease || len(o.Events) != 1 || o.Events[0].Kind != NotSent {
-		t.Fatalf("no link took the advert: %+v", o)
-	}
-	if o = d.m.Sent(d.now, 1); o.Lease != d.now+300*ms {
-		t.Fatalf("lease until %s at %s", o.Lease, d.now)
-	}
-	for _, c := range []struct {
-		name   string
-		change func(*Facts)
-		open   bool
-	}{
-		{"the peer is linked", func(f *Facts) {}, false},
-		{"held", func(f *Facts) { f.Hold = true }, true},
-		{"no more", func(f *Facts) { f.Hold = false }, false},
-		{"the link died, not yet silent", func(f *Facts) { f.Peer.Linked = false }, false},
-	} {
-		d.facts(c.change).after(100 * ms)
-		if got := d.m.State().Lease == Open; got != c.open {
-			t.Errorf("%s: open is %t", c.name, got)
-		}
-	}
-	if d.after(400 * ms); d.m.State().Lease != Open {
-		t.Error("silent for Active_Down: not open")
-	}
-	d.hear(100)
-	if lease := d.m.State().Lease; lease != d.now+300*ms {
-		t.Errorf("heard again: lease until %s at %s", lease, d.now)
-	}
-	d.take(d.m.Yield(d.now, "test", false))
-	if !d.out.SetLease || d.out.Lease != 0 {
-		t.Error("the lease goes on after a yield")
-	}
-
-	d = drive(t, foreign(), settledStart).active().after(time.Hour)
-	if lease := d.m.State().Lease; lease == Open {
-		t.Error("open although a foreign standby may be there")
-	}
-	d.facts(func(f *Facts) { f.Hold = true }).after(time.Second)
-	if lease := d.m.State().Lease; lease == Open {
-		t.Error("open although no hold keeps a foreign standby from taking over")
-	}
-}
-
-// Who wakes up late has heard the adverts first.
-func TestLateWake(t *testing.T) {
-	t.Run("standby", func(t *testing.T) {
-		d := drive(t, tarpon(), settledStart).hear(200)
-		d.now += 30 * time.Second
-		d.hear(200)
-		d.take(d.m.Expired(d.now))
-		d.is(Standby).sends(-1)
-	})
-	for _, linked := range []bool{false, true} {
-		t.Run(fmt.Sprintf("active, linked %t", linked), func(t *testing.T) {
-			d := drive(t, tarpon(), settledStart).active()
-			d.facts(func(f *Facts) { f.Peer = Peer{Linked: linked, Priority: 100} }).after(200 * ms)
-			d.out = Output{}
-			d.now += 30 * time.Second
-			d.hear(100) // of the peer, which has taken over
-			d.take(d.m.Expired(d.now))
-			d.is(Standby).sends(-1)
-			if d.m.State().Lease != 0 {
-				t.Error("the lease goes on")
-			}
-		})
-	}
-	t.Run("active, and nobody took over", func(t *testing.T) {
-		d := drive(t, tarpon(), settledStart).active()
-		d.now += 30 * time.Second
-		d.take(d.m.Expired(d.now))
-		d.is(Active).sends(150)
-		if got := d.m.State().Counters.Late; got != 1 {
-			t.Errorf("%d late", got)
-		}
-	})
-	t.Run("a foreign peer that is to be preempted", func(t *testing.T) {
-		d := drive(t, foreign(preempt), settledStart).active()
-		d.now += 30 * time.Second
-		d.hear(100).is(Active)
-	})
-}
-
-// Who was stopped does not know whether the peer died meanwhile and its kernel goes on
-// answering: he asks.
-func TestAwayAsksFirst(t *testing.T) {
-	probes := func(d *driver, after time.Duration) bool {
-		for end := d.now + after; d.now < end; d.after(100 * ms) {
-			d.hear(100)
-		}
-		d.after(d.m.activeDown())
-		return d.m.State().Probe
-	}
-	d := drive(t, tarpon(), settledStart)
-	if probes(d, time.Second) {
-		t.Error("it was not away, and asks")
-	}
-	d = drive(t, tarpon(), settledStart)
-	d.now += 30 * time.Second
-	if !probes(d, time.Minute) {
-		t.Error("it was away, and does not ask")
-	}
-	d.is(Standby)
-	d.take(d.m.Probed(d.now, ""))
-	d.after(0).is(Active)
-	// Back for long enough that the peer knows of it: its lease is not open.
-	linked := func(f *Facts) { f.Peer.Linked = true }
-	d = drive(t, tarpon(), settledStart).facts(linked)
-	d.now += 30 * time.Second
-	for range 20 {
-		d.take(d.m.Said(d.now, 100, 100*ms))
-		d.after(100 * ms)
-	}
-	d.facts(func(f *Facts) { f.Peer.Linked = false }).after(d.m.activeDown()).is(Active)
 }
 
 func TestLosingAdverts(t *testing.T) {
@@ -597,98 +358,6 @@ func TestPreemptForeign(t *testing.T) {
 	}
 }
 
-// Decision by decision: what an active router does about its service.
-func TestJudge(t *testing.T) {
-	all := []health{whole, degraded, faulted, silent}
-	names := []string{"whole", "degraded", "faulted", "silent"}
-	for _, preempt := range []bool{false, true} {
-		for _, inSync := range []bool{false, true} {
-			for _, own := range all[:3] {
-				for _, peer := range all {
-					for _, better := range []bool{false, true} {
-						want := keep
-						switch there := peer == whole || peer == degraded; {
-						case own == faulted && there:
-							want = give
-						case own == faulted:
-							want = suffer
-						case there && better && (own == degraded || preempt) && inSync:
-							want = give
-						case there && better && (own == degraded || preempt):
-							want = blocked
-						}
-						if got := judge(preempt, inSync, own, peer, better); got != want {
-							t.Errorf("preempt %t, in sync %t, active %s, peer %s, better %t: %d, want %d",
-								preempt, inSync, names[own], names[peer], better, got, want)
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
-func TestHandOver(t *testing.T) {
-	fit := Facts{CarrierSince: 1, Peer: Peer{Linked: true, Priority: 100}}
-	for _, c := range []struct {
-		name   string
-		config Config
-		change func(*Facts)
-		gives  bool
-		kept   string
-		told   []Kind
-	}{
-		{"both whole, the active one is better", tarpon(preempt), func(f *Facts) {}, false, "", nil},
-		{"both whole, the peer is better", tarpon(), func(f *Facts) { f.Peer.Priority = 200 }, false, "", nil},
-		{"preempt", tarpon(preempt), func(f *Facts) { f.Peer.Priority = 200 }, true, "", nil},
-		{"preempt, not in sync", tarpon(preempt), func(f *Facts) { f.Peer.Priority, f.Peer.Behind = 200, "bulk copy" }, false, "not in sync: bulk copy", nil},
-		{"degraded", tarpon(), func(f *Facts) { f.Priority = 90 }, true, "", nil},
-		{"degraded, still better", tarpon(), func(f *Facts) { f.Priority = 120 }, false, "", nil},
-		{"degraded, not in sync", tarpon(), func(f *Facts) { f.Priority, f.Peer.Behind = 90, "x" }, false, "not in sync: x", nil},
-		{"degraded, held", tarpon(), func(f *Facts) { f.Priority, f.Hold = 90, true }, false, "held", nil},
-		{"degraded, the peer held", tarpon(), func(f *Facts) { f.Priority, f.Peer.Hold = 90, true }, false, "the peer is held", nil},
-		{"degraded, the peer faulted", tarpon(), func(f *Facts) { f.Priority, f.Peer.Fault = 90, true }, false, "", nil},
-		{"degraded, the peer silent", tarpon(), func(f *Facts) { f.Priority, f.Peer.Linked = 90, false }, false, "", nil},
-		{"fault", tarpon(), func(f *Facts) { f.Fault, f.Peer.Behind = "leg wan", "x" }, true, "", nil},
-		{"fault, the peer faulted", tarpon(), func(f *Facts) { f.Fault, f.Peer.Fault = "leg wan", true }, false, "the peer is faulted too", []Kind{ActiveWithFault}},
-		{"fault, the peer silent", tarpon(), func(f *Facts) { f.Fault, f.Peer.Linked = "leg wan", false }, false, "the peer is silent", []Kind{ActiveWithFault}},
-	} {
-		d := drive(t, c.config, Start{Settled: true, Facts: fit}).active()
-		d.facts(c.change).after(time.Second)
-		if s := d.m.State(); s.Role != Active || s.HandOver != c.gives || s.Kept != c.kept {
-			t.Errorf("%s: hand over %t, kept %q", c.name, s.HandOver, s.Kept)
-		}
-		d.tells(c.told...)
-	}
-
-	d := drive(t, tarpon(preempt, func(c *Config) { c.PreemptDelay = 10 * time.Second }), Start{Settled: true, Facts: fit}).active()
-	d.facts(func(f *Facts) { f.Peer.Priority = 200 }).after(10*time.Second - 1)
-	if s := d.m.State(); s.HandOver {
-		t.Error("the delay was not waited for")
-	}
-	if d.after(1); !d.m.State().HandOver {
-		t.Error("the delay does not end")
-	}
-	d.facts(func(f *Facts) { f.Peer.Behind = "digest differs" }).after(closedFor - 11*time.Second).tells().after(11 * time.Second)
-	if d.tells(GateClosed).after(time.Hour).tells(); !strings.Contains(d.m.State().Kept, "digest differs") {
-		t.Error(d.m.State().Kept)
-	}
-	// Done: the peer takes, and this router is a standby without a word on the wire.
-	d.facts(func(f *Facts) { f.Peer.Behind = "" })
-	d.out = Output{}
-	d.take(d.m.Yield(d.now, "switchover", false))
-	if d.is(Standby).sends(-1); d.m.State().HandOver {
-		t.Error("a standby hands over")
-	}
-}
-
-// Adverts that the peer sent before it yielded do not undo a switchover.
-func TestTakeIsNotUndone(t *testing.T) {
-	d := drive(t, tarpon(func(c *Config) { c.Priority = 100 }), settledStart).hear(150)
-	d.take(d.m.Take(d.now, "switchover"))
-	d.hear(150).is(Active).after(100 * ms).hear(150).is(Standby)
-}
-
 func TestFaults(t *testing.T) {
 	t.Run("a foreign peer is told", func(t *testing.T) {
 		d := drive(t, foreign(), settledStart).active()
@@ -720,13 +389,6 @@ func TestHold(t *testing.T) {
 	d.facts(func(f *Facts) { f.Hold = false }).after(time.Second).is(Active)
 	// Two are worse than a broken hold.
 	d.facts(func(f *Facts) { f.Hold = true }).hear(200).is(Standby)
-}
-
-func TestWithoutFlows(t *testing.T) {
-	behind := Facts{Peer: Peer{Behind: "bulk copy"}}
-	drive(t, tarpon(), Start{Settled: true, Facts: behind}).after(time.Second).is(Active).tells(BecameActive, TakeoverWithoutFlows)
-	drive(t, tarpon(), Start{Settled: true, Facts: behind}).hear(100).hear(0).after(100*ms).is(Active).tells(BecameActive, TakeoverWithoutFlows)
-	drive(t, tarpon(), settledStart).after(time.Second).is(Active).tells(BecameActive)
 }
 
 // While the TLS link lives, the wire alone moves nothing.
