@@ -113,7 +113,9 @@ func FuzzEdits(f *testing.F) {
 			t.Fatal("the given bytes were written to")
 		}
 		if err != nil {
-			if errors.Is(err, errUnread) {
+			// A block scalar that ends with the file, without a line's end, has
+			// another value as soon as a line follows.
+			if errors.Is(err, errUnread) && bytes.HasSuffix(data, []byte("\n")) {
 				t.Errorf("%d of %s: %v\n%s", kind%6, vip, err, data)
 			}
 			return

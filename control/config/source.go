@@ -47,8 +47,12 @@ func (s *source) apply(patches []patch) []byte {
 	return append(out, s.data[at:]...)
 }
 
-// start is where a node begins. Its column counts characters.
+// start is where a node begins. Its column counts characters. A value that is not
+// there may be said to be in the line behind the last.
 func (s *source) start(n *yaml.Node) int {
+	if n.Line > len(s.lines) {
+		return len(s.data)
+	}
 	at := s.lines[n.Line-1]
 	for range n.Column - 1 {
 		_, size := utf8.DecodeRune(s.data[at:])
