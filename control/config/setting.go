@@ -50,7 +50,7 @@ func (s Setting) check() error {
 		return fmt.Errorf("%s: a %s is known by its address: add another and delete this one", s.Key, s.Key)
 	case s.Key == "reals":
 		return fmt.Errorf("reals are added, edited and deleted one by one")
-	case !utf8.ValidString(s.Key + s.Value):
+	case !utf8.ValidString(s.Key) || !utf8.ValidString(s.Value):
 		return fmt.Errorf("%q: %q is not UTF-8 text", s.Key, s.Value)
 	}
 	return nil

@@ -120,13 +120,14 @@ func (s *source) quoteEnd(start int, quote byte) (int, error) {
 	return 0, fmt.Errorf("a quote is not closed")
 }
 
-// blockScalarEnd follows the lines below | or > that are indented as the first.
+// blockScalarEnd follows the lines below | or > that are indented as the first. A line of
+// spaces alone belongs to it if it has more of them (YAML 1.2.2, 8.1).
 func (s *source) blockScalarEnd(n *yaml.Node, start int) (int, error) {
 	indentation, end := 0, 0
 	for at := s.lineEnd(start); at < len(s.data); at = s.lineEnd(at) {
 		line := bytes.TrimRight(s.data[at:s.lineEnd(at)], "\r\n")
 		spaces := len(line) - len(bytes.TrimLeft(line, " "))
-		if spaces == len(line) {
+		if spaces == len(line) && (indentation == 0 || spaces <= indentation) {
 			continue
 		}
 		if indentation == 0 {
