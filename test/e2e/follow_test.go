@@ -10,15 +10,30 @@ import (
 	"github.com/tarpon-lb/tarpon/test/lab"
 )
 
+// notFollowed is a pair in sync whose active router's MAC every real keeps for its gateway,
+// whoever announces another.
+func notFollowed(t *testing.T) (*lab.Lab, []*lab.Stream) {
+	t.Helper()
+	l := newPair(t, lab.Options{})
+	awaitHolder(t, l, l.Router)
+	streams := pairStreams(t, l, 5, "tcp", "udp")
+	mac := macOf(t, l, l.Router, "lan")
+	for n := 1; n <= lab.Reals; n++ {
+		for _, gateway := range []string{"10.0.0.254", "2001:db8:2::254"} {
+			if out, err := l.Run(fmt.Sprintf("real%d", n), "ip", "neigh", "replace", gateway, "lladdr", mac, "dev", "eth0", "nud", "permanent"); err != nil {
+				t.Fatal(err, out)
+			}
+		}
+	}
+	awaitPair(t, l.Router, l.Other)
+	return l, streams
+}
+
 // Every real keeps the old router's MAC for its gateway: a switchover is taken back, names
 // one of them, and is possible by force. One real among others that does so is named, and
 // goes on through the old router.
 func TestSwitchoverIsNotFollowed(t *testing.T) {
-	l := newPair(t, lab.Options{})
-	awaitHolder(t, l, l.Router)
-	streams := pairStreams(t, l, 5, "tcp", "udp")
-	keepGateway(t, l, macOf(t, l, l.Router, "lan"))
-	awaitPair(t, l.Router, l.Other)
+	l, streams := notFollowed(t)
 	says(t, l.Router, false, "no neighbour on lan follows", "switchover")
 	awaitHolder(t, l, l.Router)
 	contains(t, lbctlOf(t, l.Other, "events"), "neighbour "+l.Real4(1)+" does not answer to 10.0.0.254, but to this router's own address")
@@ -60,27 +75,11 @@ func TestSwitchoverIsNotFollowed(t *testing.T) {
 	lostNone(t, streams)
 }
 
-// keepGateway has every real keep a MAC for its gateway, whoever announces another.
-func keepGateway(t *testing.T, l *lab.Lab, mac string) {
-	t.Helper()
-	for n := 1; n <= lab.Reals; n++ {
-		for _, gateway := range []string{"10.0.0.254", "2001:db8:2::254"} {
-			if out, err := l.Run(fmt.Sprintf("real%d", n), "ip", "neigh", "replace", gateway, "lladdr", mac, "dev", "eth0", "nud", "permanent"); err != nil {
-				t.Fatal(err, out)
-			}
-		}
-	}
-}
-
 // The same, but the router is stopped: it has nothing to take the service back to. So the
 // other one keeps it, names who does not follow, and what the reals still send to the
 // stopped router goes on through it.
 func TestStopIsNotFollowed(t *testing.T) {
-	l := newPair(t, lab.Options{})
-	awaitHolder(t, l, l.Router)
-	streams := pairStreams(t, l, 5, "tcp", "udp")
-	keepGateway(t, l, macOf(t, l, l.Router, "lan"))
-	awaitPair(t, l.Router, l.Other)
+	l, streams := notFollowed(t)
 	if err := l.Router.KillDaemon(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
